@@ -1,0 +1,161 @@
+"""The values that partstream hands out and takes: immutable, with Kafka's names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple, TypeAlias
+
+Headers: TypeAlias = "tuple[tuple[str, bytes | None], ...]"
+"""Record headers in their order; a name may stand more than once."""
+
+
+class TimestampType(IntEnum):
+    """What a record's timestamp means (KIP-32)."""
+
+    CREATE_TIME = 0
+    LOG_APPEND_TIME = 1
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+class Record(NamedTuple):
+    """A record as a consumer gets it."""
+
+    topic: str
+    partition: int
+    offset: int
+    """Dense from 0 within the partition."""
+    timestamp: int
+    """Milliseconds since 1970 (UTC)."""
+    timestamp_type: int
+    """A `TimestampType`: whether the producer or the log set the timestamp."""
+    key: bytes | None
+    """The key, or what the consumer's key_deserializer made of it."""
+    value: bytes | None
+    """The value, or what the consumer's value_deserializer made of it; None is a tombstone."""
+    headers: Headers
+
+
+class RecordMetadata(NamedTuple):
+    """Where an acknowledged record is."""
+
+    topic: str
+    partition: int
+    offset: int
+    """The record's offset; -1 with acks=0, where nobody says."""
+    timestamp: int
+    """Milliseconds since 1970: the record's own, or the log's with LogAppendTime."""
+
+
+class OffsetAndMetadata(NamedTuple):
+    """A committed position: the offset of the next record to process."""
+
+    offset: int
+    metadata: str = ""
+    leader_epoch: int = -1
+    """The epoch of the last record processed, or -1 if not known (KIP-320)."""
+
+
+class OffsetAndTimestamp(NamedTuple):
+    """The first record at or after a time."""
+
+    offset: int
+    timestamp: int
+    leader_epoch: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionDescription:
+    """One partition, as `Admin.describe_topics` sees it."""
+
+    partition: int
+    key: str
+    """The Redis key of its log."""
+    slot: int
+    node: str
+    """host:port of the Redis primary that holds it."""
+    leader_epoch: int
+    start_offset: int
+    end_offset: int
+    size: int
+    """Bytes of record batches held."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDescription:
+    """A topic, its configs and its partitions."""
+
+    name: str
+    topic_id: str
+    """Kafka's form of a topic id: 22 characters of URL-safe base64."""
+    partitions: tuple[PartitionDescription, ...]
+    config: dict[str, str]
+    """Every config by Kafka's name, defaults included."""
+    partitioner: str
+
+
+class GroupState(IntEnum):
+    """The state of a group, in the order in which Kafka lists them."""
+
+    EMPTY = 0
+    ASSIGNING = 1
+    RECONCILING = 2
+    STABLE = 3
+    DEAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class GroupListing:
+    """A group, as `Admin.list_groups` sees it."""
+
+    group_id: str
+    type: str
+    """`consumer` (KIP-848) or `classic`."""
+    state: GroupState
+
+
+@dataclass(frozen=True, slots=True)
+class MemberDescription:
+    """A member of a group: who it is, what it owns, and what it is to own."""
+
+    member_id: str
+    instance_id: str | None
+    client_id: str
+    host: str
+    epoch: int
+    subscribed_topics: tuple[str, ...]
+    subscribed_regex: str | None
+    assignment: tuple[TopicPartition, ...]
+    target_assignment: tuple[TopicPartition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLag:
+    """What a group has committed of a partition, and how far behind it is."""
+
+    partition: TopicPartition
+    committed: OffsetAndMetadata | None
+    start_offset: int
+    end_offset: int
+    lag: int | None
+    """Records between the committed offset and the end; None without a committed offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupDescription:
+    """A group, its members and its lag."""
+
+    group_id: str
+    type: str
+    state: GroupState
+    epoch: int
+    target_epoch: int
+    assignor: str
+    members: tuple[MemberDescription, ...] = ()
+    lags: tuple[PartitionLag, ...] = field(default=())
