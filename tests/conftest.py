@@ -1,0 +1,126 @@
+"""What all tests share: servers to run on, a namespace of their own, and `async def` tests."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from partstream.embedded.server import EmbeddedServer
+from tests.servers.pool import Pool, Server
+from tests.servers.targets import Target, find_targets
+
+TARGETS = pytest.StashKey[tuple[Target, ...]]()
+
+DEADLINE = 60.0
+"""Seconds that an `async def` test may take, unless it says otherwise with `deadline`."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--server",
+        default=os.environ.get("PARTSTREAM_TEST_URL"),
+        help="the server to test on: a URL, or the path or name of a server binary "
+        "(default: PARTSTREAM_TEST_URL, or every distinct server binary that is found)",
+    )
+    parser.addoption("--long", action="store_true", help="run the tests marked long, too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[TARGETS] = find_targets(config.getoption("--server"))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    named = (
+        f"{target.label} ({target.binary.path if target.binary else target.url or target.image})"
+        for target in config.stash[TARGETS]
+    )
+    return "servers: " + ", ".join(named)
+
+
+# Which tests run, and where.
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests run on the first server; those marked `every_server` on each."""
+    if "target" not in metafunc.fixturenames:
+        return
+    targets = metafunc.config.stash[TARGETS]
+    everywhere = metafunc.definition.get_closest_marker("every_server") is not None
+    chosen = targets if everywhere else targets[:1]
+    metafunc.parametrize("target", chosen, ids=[target.label for target in chosen])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if not config.getoption("--long") and item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="takes long: needs --long"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an `async def` test on an event loop of its own, up to its deadline."""
+    test: Callable[..., Any] = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(test):
+        return None
+    marker = pyfuncitem.get_closest_marker("deadline")
+    seconds = marker.args[0] if marker else DEADLINE
+    names = pyfuncitem._fixtureinfo.argnames
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+
+    async def within_deadline() -> None:
+        async with asyncio.timeout(seconds):
+            await test(**arguments)
+
+    with asyncio.Runner() as runner:
+        runner.run(within_deadline())
+    return True
+
+
+# Servers.
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[Pool]:
+    """The servers of this test process."""
+    servers = Pool()
+    yield servers
+    servers.close()
+
+
+@pytest.fixture
+def server(pool: Pool, target: Target) -> Server:
+    """A running server that tests share. `fresh_server` is for those that stop or change it."""
+    return pool.server(target)
+
+
+@pytest.fixture
+def redis_url(server: Server) -> str:
+    """The URL of the shared server."""
+    return server.url
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace that no other test uses."""
+    name = f"t-{uuid.uuid4().hex[:12]}"
+    yield name
+    if "server" in request.fixturenames:
+        shared: Server = request.getfixturevalue("server")
+        if not shared.private:
+            shared.remove(name)
+
+
+@pytest.fixture
+def fresh_server(target: Target) -> Iterator[EmbeddedServer]:
+    """A server of this test alone, which it may configure, pause, kill and restart."""
+    if target.binary is None:
+        pytest.skip("needs a server binary on this machine")
+    with EmbeddedServer(binary=target.binary.path) as running:
+        yield running

@@ -1,0 +1,62 @@
+"""Which servers the tests run on: what the machine has, what was asked for, or a container."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pytest
+
+from partstream.embedded import resp
+from partstream.embedded.binary import ServerBinary, all_binaries, find_binary
+from partstream.errors import NoEmbeddedServer
+from tests.servers.containers import docker_answers
+
+CONTAINERS = ("redis:7.0", "redis:8", "valkey/valkey:8")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server that tests run on: a binary, a running server, or an image to start."""
+
+    label: str
+    binary: ServerBinary | None = None
+    url: str | None = None
+    image: str | None = None
+
+
+def find_targets(asked: str | None) -> tuple[Target, ...]:
+    """The servers for this run, the one that most tests use first.
+
+    Args:
+        asked: a URL, or the path or name of a binary. Default: every distinct server binary of
+            this machine; containers where there is none, but Docker answers.
+    """
+    if asked and "://" in asked:
+        return (Target(label=_label_of(asked), url=asked),)
+    if asked or os.environ.get("PARTSTREAM_SERVER"):
+        binary = find_binary(asked)
+        return (Target(label=binary.label, binary=binary),)
+    binaries = all_binaries()
+    if binaries:
+        return tuple(Target(label=binary.label, binary=binary) for binary in binaries)
+    if docker_answers():
+        return tuple(Target(label=f"docker:{image}", image=image) for image in CONTAINERS)
+    try:
+        find_binary()
+    except NoEmbeddedServer as error:
+        raise pytest.UsageError(f"the tests need a server. {error}") from error
+    raise AssertionError("find_binary found what all_binaries did not")
+
+
+def _label_of(url: str) -> str:
+    """Product and version of a running server. Fails the run if nobody answers there."""
+    parts = urlsplit(url)
+    address = (parts.hostname or "localhost", parts.port or 6379)
+    try:
+        info = resp.fields(resp.call(address, "INFO", "server", password=parts.password))
+    except (OSError, resp.CommandRefused) as error:
+        raise pytest.UsageError(f"no server answers at {url!r}: {error}") from error
+    product = info.get("server_name", "redis")
+    return f"{product}-{info.get(f'{product}_version', '?')}"
