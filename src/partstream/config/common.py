@@ -1,0 +1,144 @@
+"""What every client is configured with, whatever it is for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from partstream.config.names import MAX_PARTITIONS, validate_namespace
+
+INT32_MAX = 2**31 - 1
+INT64_MAX = 2**63 - 1
+
+Milliseconds = Annotated[int, Field(ge=0, le=INT32_MAX)]
+"""A span of time, as in Kafka an int32 of milliseconds."""
+PositiveMilliseconds = Annotated[int, Field(ge=1, le=INT32_MAX)]
+Bytes = Annotated[int, Field(ge=0, le=INT32_MAX)]
+"""A size, as in Kafka an int32."""
+
+_CONNECTION = (
+    "url",
+    "username",
+    "namespace",
+    "client_id",
+    "request_timeout_ms",
+    "retry_backoff_ms",
+    "retry_backoff_max_ms",
+    "ssl_ca_certs",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_check_hostname",
+)
+
+
+class CommonConfig(BaseModel):
+    """Configs that the producer, the consumer and the admin client share."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
+
+    url: str | None = Field(default=None, repr=False)
+    """Where Redis is: `redis://`, `rediss://`, `unix://`, `redis+cluster://h1:p,h2:p`,
+    `redis+sentinel://h1:p,h2:p/name`, or `embedded:` for a private server.
+
+    The first argument of every client. Left out, the environment variable `PARTSTREAM_URL` is read.
+    """
+
+    namespace: str = "ps"
+    """The prefix of every Redis key and channel; two namespaces in one Redis never meet.
+
+    1 to 64 ASCII letters, digits, `.`, `_` or `-`.
+    """
+
+    client_id: str = "partstream"
+    """A name for this client, shown in `CLIENT LIST` of Redis and in descriptions of groups."""
+
+    username: str | None = None
+    """The Redis ACL user. It goes before the one in the URL."""
+
+    password: SecretStr | None = None
+    """The Redis password. It goes before the one in the URL, and is never shown or logged."""
+
+    ssl_ca_certs: str | None = None
+    """A file of CA certificates (PEM) that the server's certificate is checked against.
+
+    The system's own with `None`. Only used with TLS.
+    """
+
+    ssl_certfile: str | None = None
+    """This client's certificate (PEM), where the server asks for one."""
+
+    ssl_keyfile: str | None = None
+    """The private key of `ssl_certfile` (PEM)."""
+
+    ssl_check_hostname: bool = True
+    """Whether the server's certificate must be made out to the host in the URL."""
+
+    request_timeout_ms: PositiveMilliseconds = 30_000
+    """How long one request to Redis may take, its retries and reconnects included."""
+
+    retry_backoff_ms: Milliseconds = 100
+    """How long to wait before the first retry; it doubles with every further one."""
+
+    retry_backoff_max_ms: Milliseconds = 1_000
+    """The longest wait between two retries."""
+
+    metadata_max_age_ms: PositiveMilliseconds = 300_000
+    """After how long topics are looked up anew even if no change was announced."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_bool_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        """Python's True is 1, but `linger_ms=True` is a mistake."""
+        field = cls.model_fields[info.field_name or ""]
+        if isinstance(value, bool) and field.annotation is not bool:
+            raise ValueError("expected neither True nor False")
+        return value
+
+    @field_validator("namespace")
+    @classmethod
+    def _namespace(cls, value: str) -> str:
+        return validate_namespace(value)
+
+    @model_validator(mode="after")
+    def _key_has_certificate(self) -> CommonConfig:
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            raise ValueError("ssl_keyfile is given, and so ssl_certfile must be, too")
+        return self
+
+    def connection(self) -> dict[str, Any]:
+        """What the store needs to connect, by keyword; the password is in the clear here."""
+        options: dict[str, Any] = {name: getattr(self, name) for name in _CONNECTION}
+        options["password"] = self.password.get_secret_value() if self.password else None
+        return options
+
+    def _settle(self, **values: object) -> None:
+        """Replace defaults that follow from other configs. Only for validators: they own self."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+
+class AutoCreateConfig(CommonConfig):
+    """Configs of clients that may create the topics that they use."""
+
+    allow_auto_create_topics: bool = True
+    """Whether a topic that does not exist is created when it is first used by name."""
+
+    num_partitions: int = Field(default=1, ge=1, le=MAX_PARTITIONS)
+    """How many partitions a topic gets that is created on first use.
+
+    Kafka has it on the broker; here the client that creates the topic decides.
+    """

@@ -1,0 +1,227 @@
+"""A topic's configs, by Kafka's dotted names, with Kafka's bounds.
+
+Kafka keeps topic configs as text, and so does partstream: what was not set follows the default of
+whoever reads it, and a later default reaches old topics.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from partstream.config.build import expectation
+from partstream.config.common import INT32_MAX, INT64_MAX
+from partstream.errors import InvalidConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DAY_MS = 86_400_000
+PARTITIONER = "partstream.partitioner"
+"""The one topic config that Kafka does not have."""
+
+_NOT_OURS = frozenset(
+    {
+        "delete.retention.ms",
+        "file.delete.delay.ms",
+        "flush.ms",
+        "follower.replication.throttled.replicas",
+        "index.interval.bytes",
+        "leader.replication.throttled.replicas",
+        "local.retention.bytes",
+        "local.retention.ms",
+        "max.compaction.lag.ms",
+        "min.cleanable.dirty.ratio",
+        "min.compaction.lag.ms",
+        "preallocate",
+        "remote.storage.enable",
+        "segment.index.bytes",
+        "segment.jitter.ms",
+        "unclean.leader.election.enable",
+    }
+)
+"""Topic configs that Kafka has and partstream does not: their error should not suggest a typo."""
+
+
+def _whole(text: object) -> object:
+    """Kafka's parser takes no fractions and no underscores, unlike pydantic's."""
+    if not isinstance(text, str) or not re.fullmatch(r"[+-]?[0-9]+", text):
+        raise ValueError("expected a whole number")
+    return int(text)
+
+
+def _cleanup(text: object) -> object:
+    if text == "delete":
+        return text
+    policies = {policy.strip() for policy in str(text).split(",")}
+    if "compact" in policies and policies <= {"compact", "delete"}:
+        raise ValueError("log compaction is not supported yet, expected 'delete'")
+    raise ValueError("expected 'delete'")
+
+
+Int32 = Annotated[int, BeforeValidator(_whole), Field(le=INT32_MAX)]
+Int64 = Annotated[int, BeforeValidator(_whole), Field(le=INT64_MAX)]
+
+
+class TopicConfig(BaseModel):
+    """What a topic is configured with. Make one with `from_overrides`."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        alias_generator=lambda name: (
+            PARTITIONER if name == "partitioner" else name.replace("_", ".")
+        ),
+    )
+
+    cleanup_policy: Annotated[Literal["delete"], BeforeValidator(_cleanup)] = "delete"
+    """What happens to old records: `delete` drops them by age and by size."""
+
+    retention_ms: Annotated[Int64, Field(ge=-1)] = 7 * DAY_MS
+    """How long records are kept, by their timestamp; -1: for ever. Whole segments go."""
+
+    retention_bytes: Annotated[Int64, Field(ge=-1)] = 256 * 1024 * 1024
+    """How many bytes of batches a partition keeps; -1: no limit. Whole segments go.
+
+    Kafka's default is -1. Memory is the disk here, so there is a limit unless it is lifted.
+    """
+
+    segment_bytes: Annotated[Int32, Field(ge=1024)] = 4 * 1024 * 1024
+    """The grain of retention and of look-ups by time: one index row a segment.
+
+    Kafka's default is 1 GiB and its least 1 MiB. A segment is no file here but one small row, so
+    it may be as small as 1 KiB.
+    """
+
+    segment_ms: Annotated[Int64, Field(ge=1)] = 7 * DAY_MS
+    """After how long a segment ends even if it is not full, so that retention can reach it."""
+
+    max_message_bytes: Annotated[Int32, Field(ge=0)] = 1_048_588
+    """The largest batch, in bytes as it is stored (after compression)."""
+
+    min_insync_replicas: Annotated[Int32, Field(ge=1)] = 1
+    """How many servers, the primary counted in, must hold a batch for `acks="all"`."""
+
+    message_timestamp_type: Literal["CreateTime", "LogAppendTime"] = "CreateTime"
+    """Whether a record keeps the producer's timestamp or gets Redis's time when it is appended."""
+
+    message_timestamp_before_max_ms: Annotated[Int64, Field(ge=0)] = INT64_MAX
+    """How far a producer's timestamp may lie behind Redis's clock."""
+
+    message_timestamp_after_max_ms: Annotated[Int64, Field(ge=0)] = 3_600_000
+    """How far a producer's timestamp may lie ahead of Redis's clock.
+
+    One record from the far future would keep its segment from ever ageing.
+    """
+
+    compression_type: Literal["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"] = (
+        "producer"
+    )
+    """How batches are stored; `producer`: as the producer compressed them."""
+
+    flush_messages: Annotated[Int64, Field(ge=1)] = INT64_MAX
+    """1: a batch is acknowledged once Redis has written it to its append-only file (`WAITAOF`).
+
+    Any other value leaves that to Redis's own `appendfsync`.
+    """
+
+    partitioner: Literal["murmur3", "murmur2", "crc32"] = "murmur3"
+    """The hash of the key that chooses the partition; set at creation and never changed.
+
+    `murmur2` is that of Kafka's Java client, kafka-python and aiokafka; `crc32` librdkafka's.
+    """
+
+    @classmethod
+    def from_overrides(cls, overrides: Mapping[str, object]) -> TopicConfig:
+        """Validate configs by Kafka's dotted names; values may be text, numbers, bools or lists.
+
+        Raises:
+            InvalidConfig: a name is unknown or a value is refused; the message names both.
+        """
+        texts = {name: _text(name, value) for name, value in overrides.items()}
+        for name in texts:
+            if name not in TOPIC_CONFIGS:
+                raise InvalidConfig(_unknown(name))
+        try:
+            return cls.model_validate(texts, by_alias=True, by_name=False)
+        except ValidationError as error:
+            faults = error.errors(include_url=False)
+        raise InvalidConfig(
+            "; ".join(
+                f"Invalid value {texts[str(fault['loc'][0])]!r} for configuration "
+                f"{fault['loc'][0]}: {expectation(fault)}"
+                for fault in faults
+            )
+        )
+
+    def altered(self, changes: Mapping[str, object | None]) -> TopicConfig:
+        """These configs with some replaced, and those that are `None` back at their default.
+
+        Raises:
+            InvalidConfig: as `from_overrides`; or the partitioner would change.
+        """
+        overrides: dict[str, object] = dict(self.overrides())
+        for name, value in changes.items():
+            if name not in TOPIC_CONFIGS:
+                raise InvalidConfig(_unknown(name))
+            if value is None:
+                overrides.pop(name, None)
+            else:
+                overrides[name] = value
+        result = TopicConfig.from_overrides(overrides)
+        if result.partitioner != self.partitioner:
+            raise InvalidConfig(
+                f"Invalid value {result.partitioner!r} for configuration {PARTITIONER}: it cannot "
+                f"change after the topic was created with {self.partitioner!r}, or keys would move"
+            )
+        return result
+
+    def overrides(self) -> dict[str, str]:
+        """The configs that were set, by Kafka's names, as text."""
+        values = self.model_dump(by_alias=True, exclude_unset=True)
+        return {name: str(value) for name, value in values.items()}
+
+    def as_strings(self) -> dict[str, str]:
+        """All configs, defaults included, by Kafka's names, as text."""
+        return {name: str(value) for name, value in self.model_dump(by_alias=True).items()}
+
+    def partition_fields(self) -> dict[str, int]:
+        """What the state of every partition repeats, since the append script must know it."""
+        return {
+            "retention_bytes": self.retention_bytes,
+            "segment_bytes": self.segment_bytes,
+            "max_message_bytes": self.max_message_bytes,
+            "log_append_time": int(self.message_timestamp_type == "LogAppendTime"),
+            "before_max": self.message_timestamp_before_max_ms,
+            "after_max": self.message_timestamp_after_max_ms,
+            "flush": int(self.flush_messages == 1),
+        }
+
+
+TOPIC_CONFIGS: dict[str, str] = {
+    str(field.alias): name for name, field in TopicConfig.model_fields.items()
+}
+"""Kafka's name of every topic config -> the attribute that holds it."""
+
+
+def _text(name: str, value: object) -> str:
+    """A value as Kafka would have it: text, without blanks around it."""
+    if value is None:
+        raise InvalidConfig(f"Null value not supported for topic configs: {name}")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return ",".join(str(item) for item in value)
+    return str(value).strip()
+
+
+def _unknown(name: str) -> str:
+    message = f"Unknown topic config name: {name}"
+    if name in _NOT_OURS:
+        return f"{message} (Kafka has it, partstream does not)"
+    near = get_close_matches(name.lower().replace("_", "."), TOPIC_CONFIGS, n=1, cutoff=0.6)
+    return f"{message}; did you mean {near[0]!r}?" if near else message

@@ -1,0 +1,127 @@
+"""Topic configs: Kafka's names, bounds and words."""
+
+from __future__ import annotations
+
+import pytest
+
+from partstream.config import TopicConfig
+from partstream.errors import InvalidConfig
+
+LONG_MAX = 9_223_372_036_854_775_807
+
+
+def test_defaults_are_kafkas_but_for_what_memory_costs() -> None:
+    assert TopicConfig.from_overrides({}).as_strings() == {
+        "cleanup.policy": "delete",
+        "retention.ms": "604800000",
+        "retention.bytes": "268435456",
+        "segment.bytes": "4194304",
+        "segment.ms": "604800000",
+        "max.message.bytes": "1048588",
+        "min.insync.replicas": "1",
+        "message.timestamp.type": "CreateTime",
+        "message.timestamp.before.max.ms": str(LONG_MAX),
+        "message.timestamp.after.max.ms": "3600000",
+        "compression.type": "producer",
+        "flush.messages": str(LONG_MAX),
+        "partstream.partitioner": "murmur3",
+    }
+
+
+def test_values_may_be_text_numbers_or_lists() -> None:
+    config = TopicConfig.from_overrides(
+        {"retention.ms": " 5 ", "retention.bytes": -1, "cleanup.policy": ["delete"]}
+    )
+    assert (config.retention_ms, config.retention_bytes) == (5, -1)
+    assert config.overrides() == {
+        "retention.ms": "5",
+        "retention.bytes": "-1",
+        "cleanup.policy": "delete",
+    }
+    assert TopicConfig.from_overrides(config.overrides()) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("retention.ms", "-2"),
+        ("retention.ms", "1.0"),
+        ("retention.ms", "1_000"),
+        ("retention.ms", True),
+        ("retention.ms", ""),
+        ("retention.ms", LONG_MAX + 1),
+        ("retention.bytes", -2),
+        ("segment.bytes", 1023),
+        ("segment.bytes", 2**31),
+        ("segment.ms", 0),
+        ("max.message.bytes", -1),
+        ("min.insync.replicas", 0),
+        ("message.timestamp.type", "createtime"),
+        ("message.timestamp.after.max.ms", -1),
+        ("message.timestamp.before.max.ms", "soon"),
+        ("compression.type", "none"),
+        ("flush.messages", 0),
+        ("cleanup.policy", "compact"),
+        ("cleanup.policy", "keep"),
+        ("partstream.partitioner", "md5"),
+    ],
+)
+def test_a_refused_value_is_named_with_its_key(name: str, value: object) -> None:
+    with pytest.raises(InvalidConfig) as raised:
+        TopicConfig.from_overrides({name: value})
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    assert f"Invalid value {text!r} for configuration {name}" in str(raised.value)
+    assert raised.value.code == 40
+
+
+@pytest.mark.parametrize("policy", ["compact", "compact,delete", ["compact", "delete"]])
+def test_compaction_is_refused_by_name(policy: object) -> None:
+    with pytest.raises(InvalidConfig, match="compaction is not supported yet"):
+        TopicConfig.from_overrides({"cleanup.policy": policy})
+
+
+def test_null_is_refused_as_kafka_does() -> None:
+    with pytest.raises(InvalidConfig, match=r"Null value not supported.*retention\.ms"):
+        TopicConfig.from_overrides({"retention.ms": None})
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("retention_ms", "; did you mean 'retention.ms'?"),
+        ("retention.m", "; did you mean 'retention.ms'?"),
+        ("preallocate", " (Kafka has it, partstream does not)"),
+        ("zzz", ""),
+    ],
+)
+def test_an_unknown_name_is_refused(name: str, hint: str) -> None:
+    with pytest.raises(InvalidConfig) as raised:
+        TopicConfig.from_overrides({name: "1"})
+    assert str(raised.value) == f"Unknown topic config name: {name}{hint}"
+
+
+def test_altering_sets_and_resets() -> None:
+    config = TopicConfig.from_overrides({"retention.ms": 5, "segment.bytes": 2048})
+    changed = config.altered({"retention.ms": None, "segment.bytes": 4096, "max.message.bytes": 9})
+    assert changed.overrides() == {"segment.bytes": "4096", "max.message.bytes": "9"}
+    assert changed.retention_ms == 604_800_000
+    with pytest.raises(InvalidConfig, match="Unknown topic config name: zzz"):
+        config.altered({"zzz": None})
+
+
+def test_the_partitioner_cannot_change() -> None:
+    config = TopicConfig.from_overrides({"partstream.partitioner": "crc32"})
+    assert config.altered({"retention.ms": 1}).partitioner == "crc32"
+    for other in ("murmur2", None):
+        with pytest.raises(InvalidConfig, match=r"partstream\.partitioner: it cannot change"):
+            config.altered({"partstream.partitioner": other})
+
+
+def test_partition_fields() -> None:
+    plain = TopicConfig.from_overrides({}).partition_fields()
+    assert plain["log_append_time"] == plain["flush"] == 0
+    assert plain["after_max"] == 3_600_000
+    other = TopicConfig.from_overrides(
+        {"message.timestamp.type": "LogAppendTime", "flush.messages": 1, "segment.bytes": 2048}
+    ).partition_fields()
+    assert (other["log_append_time"], other["flush"], other["segment_bytes"]) == (1, 1, 2048)
