@@ -25,19 +25,8 @@ PositiveMilliseconds = Annotated[int, Field(ge=1, le=INT32_MAX)]
 Bytes = Annotated[int, Field(ge=0, le=INT32_MAX)]
 """A size, as in Kafka an int32."""
 
-_CONNECTION = (
-    "url",
-    "username",
-    "namespace",
-    "client_id",
-    "request_timeout_ms",
-    "retry_backoff_ms",
-    "retry_backoff_max_ms",
-    "ssl_ca_certs",
-    "ssl_certfile",
-    "ssl_keyfile",
-    "ssl_check_hostname",
-)
+_LOGIN = ("username", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
+_STORE = ("url", "namespace", "client_id", "request_timeout_ms", "replica_lag_time_max_ms")
 
 
 class CommonConfig(BaseModel):
@@ -54,7 +43,8 @@ class CommonConfig(BaseModel):
     """Where Redis is: `redis://`, `rediss://`, `unix://`, `redis+cluster://h1:p,h2:p`,
     `redis+sentinel://h1:p,h2:p/name`, or `embedded:` for a private server.
 
-    The first argument of every client. Left out, the environment variable `PARTSTREAM_URL` is read.
+    The first argument of every client. Left out, the environment variable `PARTSTREAM_URL` is read,
+    and without that it is `redis://localhost:6379`.
     """
 
     namespace: str = "ps"
@@ -96,6 +86,12 @@ class CommonConfig(BaseModel):
     retry_backoff_max_ms: Milliseconds = 1_000
     """The longest wait between two retries."""
 
+    replica_lag_time_max_ms: Annotated[int, Field(ge=1_000, le=INT32_MAX)] = 10_000
+    """After how long without a word from it a replica no longer counts as in sync.
+
+    Kafka has it on the broker, and 30 s; Redis's replicas report once a second.
+    """
+
     metadata_max_age_ms: PositiveMilliseconds = 300_000
     """After how long topics are looked up anew even if no change was announced."""
 
@@ -120,10 +116,16 @@ class CommonConfig(BaseModel):
         return self
 
     def connection(self) -> dict[str, Any]:
-        """What the store needs to connect, by keyword; the password is in the clear here."""
-        options: dict[str, Any] = {name: getattr(self, name) for name in _CONNECTION}
-        options["password"] = self.password.get_secret_value() if self.password else None
-        return options
+        """What the store connects with, by its keywords; the password is in the clear here."""
+        # Only what was set: a keyword for TLS makes no sense to a connection without it.
+        options = {
+            name: getattr(self, name)
+            for name in _LOGIN
+            if name in self.model_fields_set and getattr(self, name) is not None
+        }
+        if self.password is not None:
+            options["password"] = self.password.get_secret_value()
+        return {**{name: getattr(self, name) for name in _STORE}, "options": options}
 
     def _settle(self, **values: object) -> None:
         """Replace defaults that follow from other configs. Only for validators: they own self."""

@@ -192,7 +192,9 @@ class TopicConfig(BaseModel):
     def partition_fields(self) -> dict[str, int]:
         """What the state of every partition repeats, since the append script must know it."""
         return {
+            "retention_ms": self.retention_ms,
             "retention_bytes": self.retention_bytes,
+            "segment_ms": self.segment_ms,
             "segment_bytes": self.segment_bytes,
             "max_message_bytes": self.max_message_bytes,
             "log_append_time": int(self.message_timestamp_type == "LogAppendTime"),

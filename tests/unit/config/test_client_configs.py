@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from partstream.config import AdminConfig, ConsumerConfig, ProducerConfig, load
 from partstream.errors import ConfigError
+from partstream.store.store import Store
 
 
 def fault(model: Any, **values: object) -> str:
@@ -124,11 +126,21 @@ def test_secrets_stay_out_of_messages_and_reprs() -> None:
     config = load(ProducerConfig, {"url": url, "password": "hunter2"})
     assert "hunter2" not in repr(config) + str(config)
     assert config.connection()["url"] == url
-    assert config.connection()["password"] == "hunter2"
+    assert config.connection()["options"] == {"password": "hunter2"}
     for values in ({"password": ["hunter2"]}, {"url": ["hunter2"]}, {"pasword": "hunter2"}):
         with pytest.raises(ConfigError) as raised:
             load(ProducerConfig, {**values, "linger_ms": -1})
         assert "hunter2" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_the_store_gets_its_keywords_and_only_the_options_that_were_set() -> None:
+    connection = load(AdminConfig, {}).connection()
+    assert connection["options"] == {}
+    assert connection["namespace"] == "ps"
+    known = inspect.signature(Store.connect).parameters
+    assert set(connection) <= set(known)
+    tls = load(AdminConfig, {"ssl_check_hostname": False, "username": "u", "ssl_ca_certs": None})
+    assert tls.connection()["options"] == {"ssl_check_hostname": False, "username": "u"}
 
 
 def test_a_config_cannot_be_changed() -> None:
