@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from partstream.embedded.cluster import EmbeddedCluster
+from partstream.embedded.sentinel import EmbeddedSentinel
 from partstream.embedded.server import EmbeddedServer
 from tests.servers.pool import Pool, Server
 from tests.servers.targets import Target, find_targets
@@ -61,6 +63,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if not config.getoption("--long") and item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="takes long: needs --long"))
+        names = getattr(item, "fixturenames", ())
+        if "cluster" in names:
+            item.add_marker("cluster")
+            # One worker runs them all: six processes a worker is too much for a small machine.
+            item.add_marker(pytest.mark.xdist_group("cluster"))
+        elif "fresh_cluster" in names or "fresh_sentinel" in names:
+            item.add_marker("cluster")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -123,4 +132,39 @@ def fresh_server(target: Target) -> Iterator[EmbeddedServer]:
     if target.binary is None:
         pytest.skip("needs a server binary on this machine")
     with EmbeddedServer(binary=target.binary.path) as running:
+        yield running
+
+
+@pytest.fixture
+def cluster(pool: Pool, target: Target) -> EmbeddedCluster:
+    """A running cluster that tests share, three primaries with a replica each.
+
+    For tests that leave it as it is; those that kill nodes or move slots use `fresh_cluster`.
+    """
+    if target.binary is None:
+        pytest.skip("needs a server binary on this machine")
+    return pool.cluster(target)
+
+
+@pytest.fixture
+def cluster_url(cluster: EmbeddedCluster) -> str:
+    """The URL of the shared cluster."""
+    return cluster.url
+
+
+@pytest.fixture
+def fresh_cluster(target: Target) -> Iterator[EmbeddedCluster]:
+    """A cluster of this test alone, whose nodes it may kill, pause and promote. Takes 2-3 s."""
+    if target.binary is None:
+        pytest.skip("needs a server binary on this machine")
+    with EmbeddedCluster(binary=target.binary.path) as running:
+        yield running
+
+
+@pytest.fixture
+def fresh_sentinel(target: Target) -> Iterator[EmbeddedSentinel]:
+    """A primary, a replica and three Sentinels of this test alone. Takes 2-3 s."""
+    if target.binary is None:
+        pytest.skip("needs a server binary on this machine")
+    with EmbeddedSentinel(binary=target.binary.path) as running:
         yield running

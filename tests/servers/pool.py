@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from partstream.embedded import resp
+from partstream.embedded.cluster import EmbeddedCluster
 from partstream.embedded.server import EmbeddedServer
 from tests.servers.containers import container
 from tests.servers.targets import Target
@@ -30,7 +31,8 @@ class Server:
 
     def command(self, *command: str | bytes | float) -> resp.Reply:
         """Send one command, outside of what is under test."""
-        return resp.call(self.address, *command, password=urlsplit(self.url).password)
+        password = unquote(urlsplit(self.url).password or "")
+        return resp.call(self.address, *command, password=password)
 
     def remove(self, namespace: str) -> None:
         """Delete what a test left behind."""
@@ -51,6 +53,7 @@ class Pool:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._servers: dict[str, Server] = {}
+        self._clusters: dict[str, EmbeddedCluster] = {}
 
     def server(self, target: Target) -> Server:
         """The shared server of a target."""
@@ -67,6 +70,14 @@ class Pool:
         assert target.binary is not None
         running = self._stack.enter_context(EmbeddedServer(binary=target.binary.path))
         return Server(running.url, target.label, private=True)
+
+    def cluster(self, target: Target) -> EmbeddedCluster:
+        """The shared cluster of a target: three primaries, a replica each."""
+        assert target.binary is not None
+        if target.label not in self._clusters:
+            started = self._stack.enter_context(EmbeddedCluster(binary=target.binary.path))
+            self._clusters[target.label] = started
+        return self._clusters[target.label]
 
     def close(self) -> None:
         """Stop everything."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from partstream.embedded import resp
+from partstream.embedded.process import secret_part
 from partstream.errors import PartstreamError
 
 _ATTACH_TIMEOUT = 30.0
@@ -31,8 +32,7 @@ class RunningServer:
     @property
     def url(self) -> str:
         """`redis://...`, password included."""
-        secret = f":{self.password}@" if self.password else ""
-        return f"redis://{secret}127.0.0.1:{self.port}"
+        return f"redis://{secret_part(self.password)}127.0.0.1:{self.port}"
 
 
 class DataDir:

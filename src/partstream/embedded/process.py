@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self, TypeAlias
+from urllib.parse import quote
 
 from partstream.embedded import resp, watchdog
 from partstream.embedded.binary import ServerBinary, find_binary
@@ -55,6 +56,8 @@ class ServerProcess:
         self._config = dict(config or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
+        self.paused = False
+        """Whether it was frozen with `pause()`."""
         # A unix socket's path may have 104 characters at most, and some TMPDIRs are long.
         folder = tempfile.mkdtemp(prefix="ps-")
         if len(folder) > 80:
@@ -98,8 +101,7 @@ class ServerProcess:
     @property
     def url(self) -> str:
         """`redis://...`, password included."""
-        secret = f":{self.password}@" if self.password else ""
-        return f"redis://{secret}{self.host}:{self.port}"
+        return f"redis://{secret_part(self.password)}{self.host}:{self.port}"
 
     @property
     def address(self) -> tuple[str, int]:
@@ -178,10 +180,12 @@ class ServerProcess:
     def pause(self) -> None:
         """Freeze the process (SIGSTOP): connections stay open, and nothing is answered."""
         self._signal(signal.SIGSTOP)
+        self.paused = True
 
     def resume(self) -> None:
         """Let a paused process go on (SIGCONT)."""
         self._signal(signal.SIGCONT)
+        self.paused = False
 
     def close(self) -> None:
         """Stop it for good, and remove its temporary files."""
@@ -266,6 +270,7 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self.paused = False
         if self in _running:
             _running.discard(self)
             watchdog.forget(self._process.pid)
@@ -278,6 +283,11 @@ class ServerProcess:
     def _log_tail(self) -> str:
         lines = self._read_log().splitlines()[-8:]
         return "Its log ends with:\n" + "\n".join(lines) if lines else "It wrote no log."
+
+
+def secret_part(password: str | None) -> str:
+    """The part of a URL before its host: empty, or the password."""
+    return f":{quote(password, safe='')}@" if password else ""
 
 
 def quoted(value: str) -> str:

@@ -1,0 +1,307 @@
+"""Several servers joined as a Redis Cluster: three primaries with a replica each, as a rule."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from partstream.embedded import resp
+from partstream.embedded.ports import free_port
+from partstream.embedded.process import ServerProcess, Settings, quoted, secret_part
+from partstream.errors import StoreUnavailable
+
+SLOTS = 16_384
+
+_JOIN_TIMEOUT = 60.0
+
+
+class ClusterNode(ServerProcess):
+    """One server of a cluster. It keeps its identity, port and folder over restarts."""
+
+    def __init__(
+        self,
+        index: int,
+        *,
+        binary: str | Path | None = None,
+        port: int = 0,
+        password: str | None = None,
+        node_timeout_ms: int = 1_500,
+        config: Settings | None = None,
+    ) -> None:
+        super().__init__(binary=binary, port=port, password=password, config=config)
+        self.index = index
+        """Its place in `EmbeddedCluster.nodes`."""
+        self._node_timeout_ms = node_timeout_ms
+
+    def _settings(self, port: int) -> Settings:
+        settings: dict[str, str | int] = {
+            "dir": quoted(str(self._folder)),
+            "appendonly": "no",
+            "save": '""',
+            "cluster-enabled": "yes",
+            "cluster-config-file": "nodes.conf",
+            "cluster-port": free_port(self.host),
+            "cluster-node-timeout": self._node_timeout_ms,
+            # A replica that was cut off may still be elected: a test would wait in vain for one.
+            "cluster-replica-validity-factor": 0,
+            # A cluster that lost some slots goes on serving the others.
+            "cluster-require-full-coverage": "no",
+            # A primary without replicas takes none from a neighbour: nodes keep their places.
+            "cluster-allow-replica-migration": "no",
+            "repl-diskless-sync-delay": 0,
+            "repl-ping-replica-period": 1,
+        }
+        if self.password:
+            settings["masterauth"] = quoted(self.password)
+        return settings
+
+    def node_id(self) -> str:
+        """Its 40-character name in the cluster."""
+        return resp.text(self.command("CLUSTER", "MYID"))
+
+    def is_primary(self) -> bool:
+        """Whether it thinks that it is a primary now."""
+        return self.info("replication")["role"] == "master"
+
+    def lines(self) -> list[list[str]]:
+        """CLUSTER NODES as this node sees it: for each node the words of its line."""
+        return [line.split() for line in resp.text(self.command("CLUSTER", "NODES")).splitlines()]
+
+
+class EmbeddedCluster:
+    """A Redis Cluster of local processes, which end with the process that started them.
+
+    Data live in memory (`config={"appendonly": "yes"}` keeps them over a node's restart). At the
+    start node i < `primaries` is a primary, and node i + `primaries` the first replica of node i.
+    """
+
+    def __init__(
+        self,
+        primaries: int = 3,
+        replicas: int = 1,
+        *,
+        binary: str | Path | None = None,
+        password: str | None = None,
+        node_timeout_ms: int = 1_500,
+        config: Settings | None = None,
+        ports: range | None = None,
+    ) -> None:
+        """Prepare a cluster; `start()` or `with` starts it.
+
+        Args:
+            primaries: how many primaries share the slots evenly.
+            replicas: how many replicas each primary has.
+            binary: the server to run. Default: see `find_binary`.
+            password: of the default user, on all nodes. Default: none is asked for.
+            node_timeout_ms: after how long a silent node counts as down (cluster-node-timeout).
+            config: more lines for the config files, which win over ours.
+            ports: a port for each node. Default: free ones.
+
+        Raises:
+            NoEmbeddedServer: there is no server binary.
+        """
+        self._primaries = primaries
+        count = primaries * (1 + replicas)
+        self.nodes: tuple[ClusterNode, ...] = tuple(
+            ClusterNode(
+                index,
+                binary=binary,
+                port=ports[index] if ports else 0,
+                password=password,
+                node_timeout_ms=node_timeout_ms,
+                config=config,
+            )
+            for index in range(count)
+        )
+
+    @property
+    def url(self) -> str:
+        """`redis+cluster://...` with the addresses of all nodes."""
+        secret = secret_part(self.nodes[0].password)
+        hosts = ",".join(f"{node.host}:{node.port}" for node in self.nodes)
+        return f"redis+cluster://{secret}{hosts}"
+
+    # Its life.
+
+    def start(self) -> Self:
+        """Start all nodes, join them, and wait until every slot is served and every replica linked.
+
+        Takes about three seconds: a new primary serves nothing in its first two.
+
+        Raises:
+            StoreUnavailable: a node did not start, or they did not join within a minute.
+        """
+        try:
+            with ThreadPoolExecutor(len(self.nodes)) as threads:
+                list(threads.map(ClusterNode.start, self.nodes))
+            self._join()
+            self.wait_settled()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def close(self) -> None:
+        """Stop all nodes and remove their files."""
+        # At once: a replica whose primary shuts down in order is waited for, and it is all thrown
+        # away.
+        for node in self.nodes:
+            node.kill()
+            node.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # What it looks like now.
+
+    def live(self) -> Iterator[ClusterNode]:
+        """The nodes that run and answer."""
+        for node in self.nodes:
+            if node.running and not node.paused:
+                yield node
+
+    def primaries(self) -> list[ClusterNode]:
+        """The nodes that serve slots now, as the first live node sees it."""
+        return [node for node, words in self._known() if "master" in words[2] and len(words) > 8]
+
+    def replicas_of(self, primary: ClusterNode) -> list[ClusterNode]:
+        """The running nodes that follow a primary, as the first live node sees it."""
+        name = primary.node_id()
+        return [node for node, words in self._known() if words[3] == name]
+
+    def owner_of(self, slot: int) -> ClusterNode:
+        """The primary that serves a slot.
+
+        Raises:
+            StoreUnavailable: none does.
+        """
+        for node, words in self._known():
+            for word in words[8:]:
+                if word.startswith("["):
+                    continue
+                first, _, last = word.partition("-")
+                if int(first) <= slot <= int(last or first):
+                    return node
+        raise StoreUnavailable(f"nobody serves slot {slot}")
+
+    def _known(self) -> list[tuple[ClusterNode, list[str]]]:
+        """Our nodes that the cluster does not count as failed, and their line in CLUSTER NODES."""
+        by_port = {node.port: node for node in self.nodes}
+        lines = next(self.live()).lines()
+        return [
+            (by_port[_port_in(words)], words)
+            for words in lines
+            if "fail" not in words[2].split(",") and "noaddr" not in words[2]
+        ]
+
+    # What can happen to it.
+
+    def failover(self, replica: int, mode: str = "") -> None:
+        """Make a replica the primary, and wait until all live nodes see it so.
+
+        Args:
+            replica: the node's index.
+            mode: empty for a hand-over in order, `FORCE` if the primary is gone, `TAKEOVER` if
+                most primaries are.
+        """
+        node = self.nodes[replica]
+        node.command("CLUSTER", "FAILOVER", *([mode] if mode else []))
+        self._wait(node.is_primary, f"node {replica} to be a primary")
+        self.wait_settled(replicas=not mode)
+
+    def wait_settled(self, timeout: float = _JOIN_TIMEOUT, *, replicas: bool = True) -> None:
+        """Wait until all live nodes agree, every slot is served and, if asked, replicas are linked.
+
+        Raises:
+            StoreUnavailable: they did not within `timeout` seconds.
+        """
+        self._wait(lambda: self._settled(replicas), "the nodes to agree", timeout)
+
+    def wait_taken_over(self, old: ClusterNode, timeout: float = _JOIN_TIMEOUT) -> None:
+        """Wait until another serves the slots of `old`, which was killed or paused."""
+
+        def gone() -> bool:
+            return all(
+                not (_port_in(words) == old.port and len(words) > 8)
+                for node in self.live()
+                for words in node.lines()
+            )
+
+        self._wait(gone, f"a replica to take over from node {old.index}", timeout)
+        self.wait_settled(timeout, replicas=False)
+
+    # How.
+
+    def _join(self) -> None:
+        heads, others = self.nodes[: self._primaries], self.nodes[self._primaries :]
+        for index, node in enumerate(heads):
+            first = index * SLOTS // self._primaries
+            last = (index + 1) * SLOTS // self._primaries - 1
+            node.command("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
+            node.command("CLUSTER", "ADDSLOTSRANGE", first, last)
+        # Everybody meets everybody: gossip alone takes seconds.
+        for node in self.nodes:
+            for other in self.nodes[node.index + 1 :]:
+                bus = _config_of(other, "cluster-port")
+                node.command("CLUSTER", "MEET", other.host, other.port, bus)
+        for node in others:
+            primary = heads[node.index % self._primaries].node_id()
+            self._wait(partial(_follow, node, primary), f"node {node.index} to meet its primary")
+
+    def _settled(self, replicas: bool) -> bool:
+        views = []
+        for node in self.live():
+            info = resp.fields(node.command("CLUSTER", "INFO"))
+            if info["cluster_state"] != "ok" or info["cluster_slots_ok"] != str(SLOTS):
+                return False
+            if info["cluster_known_nodes"] != str(len(self.nodes)):
+                return False
+            link = node.info("replication").get("master_link_status", "up")
+            if replicas and link != "up":
+                return False
+            views.append(_slots_in(node.lines()))
+        return bool(views) and all(view == views[0] for view in views)
+
+    def _wait(self, look: Callable[[], bool], what: str, timeout: float = _JOIN_TIMEOUT) -> None:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError, resp.CommandRefused):
+                if look():
+                    return
+            time.sleep(0.02)
+        raise StoreUnavailable(f"waited {timeout:.0f} s in vain for {what}")
+
+
+def _follow(node: ClusterNode, primary: str) -> bool:
+    """Make a node the replica of a primary; False as long as it has not heard of it."""
+    known = [words for words in node.lines() if words[0] == primary and "handshake" not in words[2]]
+    if known:
+        node.command("CLUSTER", "REPLICATE", primary)
+    return bool(known)
+
+
+def _slots_in(lines: list[list[str]]) -> dict[str, tuple[str, ...]]:
+    """Who serves which slots, in one node's view; half-moved slots are left out."""
+    return {
+        words[0]: tuple(word for word in words[8:] if not word.startswith("["))
+        for words in lines
+        if len(words) > 8
+    }
+
+
+def _port_in(words: list[str]) -> int:
+    return int(words[1].split("@")[0].rsplit(":", 1)[1])
+
+
+def _config_of(node: ServerProcess, name: str) -> str:
+    reply = node.command("CONFIG", "GET", name)
+    assert isinstance(reply, list)
+    return resp.text(reply[1])
