@@ -1,0 +1,1 @@
+"""The road to Redis: links, routing by slot, keys, scripts. The only package that imports redis."""

@@ -12,9 +12,9 @@ may touch them together. `ns` is the namespace; two namespaces never meet.
 | `ns:{meta}:producer-id` | string | the last producer id given out |
 | `ns:{meta}:sweep` | string | who sweeps retention, with a time to live |
 | `ns:{meta}:bell` | channel | rings when a topic is made, changed or deleted |
-| `ns:{tag}:TOPIC:ID:P:log` | stream | the log: one entry a record batch, `<end offset>-<leader epoch>` |
+| `ns:{tag}:TOPIC:ID:P:log` | stream | one entry a batch, `<end offset>-<leader epoch>` |
 | `ns:{tag}:TOPIC:ID:P:state` | hash | topic id, end, start, epoch, token, bytes, configs |
-| `ns:{tag}:TOPIC:ID:P:index` | zset | a row a segment: largest timestamp -> end, bytes, largest entry |
+| `ns:{tag}:TOPIC:ID:P:index` | zset | a row a segment: largest timestamp -> end, bytes, ... |
 | `ns:{tag}:TOPIC:ID:P:producers` | hash | producer id -> epoch and last five batches |
 | `ns:{tag}:TOPIC:ID:P:transactions` | hash | producer id -> first offset of its open transaction |
 | `ns:{tag}:TOPIC:ID:P:bell` | channel | rings when a batch is appended and somebody listens |

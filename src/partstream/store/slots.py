@@ -38,8 +38,8 @@ def _endings() -> dict[int, str]:
 def tag_of(slot: int) -> str:
     """A hash tag of four letters (digits too) whose keys land in `slot`.
 
-    CRC16 is linear, so the slot of `abcd` is that of `ab\\0\\0` xor that of `cd`: for each beginning
-    one look-up tells whether some ending completes it.
+    CRC16 is linear, so the slot of `abcd` is that of `ab\\0\\0` xor that of `cd`: for each
+    beginning one look-up tells whether some ending completes it.
     """
     endings = _endings()
     for letters in product(_TAG_ALPHABET, repeat=2):

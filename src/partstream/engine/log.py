@@ -1,0 +1,189 @@
+"""The log of a partition: append a batch, ask for its bounds and epochs, delete from its start."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NamedTuple
+
+from partstream.engine.partition import Partition
+from partstream.engine.reading import read_entries
+from partstream.errors import UnknownTopicId
+from partstream.store.scripts import Script
+from partstream.store.store import Store
+
+_APPEND = Script("log/append")
+_TRUNCATE = Script("log/truncate")
+_CHUNK = 64
+
+BEGIN = "begin"
+"""The producer's first batch to this partition, at its epoch."""
+GO_ON = "go on"
+"""A later one: the partition must know the producer."""
+ANY = "any"
+"""The caller can not tell, as a wire protocol can not."""
+
+
+class Appended(NamedTuple):
+    """Where a batch is, and what the answer says of the partition."""
+
+    base_offset: int
+    leader_epoch: int
+    append_time: int
+    """Milliseconds since 1970 with LogAppendTime, or -1."""
+    log_start: int
+    replicas: int
+    """Replicas connected to the primary that took it."""
+    token: str
+    """The primary's master_replid, or empty where INFO is refused."""
+    duplicate: bool
+    """Whether the batch was there already: an earlier answer was lost."""
+
+
+class Bounds(NamedTuple):
+    """A partition's log, in numbers."""
+
+    start: int
+    end: int
+    leader_epoch: int
+    size: int
+    """Bytes of batches held."""
+
+
+class EpochEnd(NamedTuple):
+    """Where the records of an epoch end (OffsetForLeaderEpoch, KIP-320)."""
+
+    leader_epoch: int
+    """The asked epoch, or the largest one below it that has records; -1 if there is none."""
+    end_offset: int
+
+
+class Log:
+    """The logs of all partitions."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def submit(
+        self, partition: Partition, batch: bytes, line: str
+    ) -> asyncio.Future[list[Any]] | None:
+        """Send a batch behind all that was sent to the same node, once, without waiting.
+
+        The answer is for `appended`, an exception of it for `Store.mend`. None if the node has no
+        open link: await `Store.ready(partition.slot)` and try again.
+        """
+        keys = partition.keys
+        return self._store.submit(
+            partition.slot,
+            "EVALSHA",
+            _APPEND.sha,
+            5,
+            *keys.all,
+            partition.topic_id,
+            batch,
+            keys.bell,
+            line,
+        )
+
+    async def append(self, partition: Partition, batch: bytes, *, line: str = ANY) -> Appended:
+        """Append one batch, whose CRC the caller has checked.
+
+        Raises:
+            UnknownTopicId: the topic was deleted.
+            RecordTooLarge, InvalidTimestamp: the topic's configs forbid it.
+            OutOfOrderSequenceNumber, InvalidProducerEpoch, UnknownProducerId: idempotence.
+            OutcomeUnknown: the connection broke; with a sequence it may be sent again.
+        """
+        keys = partition.keys
+        return appended(
+            await self._store.run(_APPEND, keys.all, (partition.topic_id, batch, keys.bell, line))
+        )
+
+    async def bounds(self, partition: Partition) -> Bounds:
+        """Start, end, epoch and size.
+
+        Raises:
+            UnknownTopicId: the topic was deleted.
+        """
+        start, end, epoch, total, base = await self._state(
+            partition, "start", "end", "epoch", "total", "base"
+        )
+        return Bounds(int(start), int(end), int(epoch), int(total) - int(base))
+
+    async def epoch_end(self, partition: Partition, epoch: int) -> EpochEnd:
+        """Where the records of a leader epoch end.
+
+        Raises:
+            UnknownTopicId: the topic was deleted.
+        """
+        history, end = await self._state(partition, "epochs", "end")
+        return epoch_end(parse_epochs(history), int(end), epoch)
+
+    async def delete_records(self, partition: Partition, offset: int) -> int:
+        """Delete the records below an offset; -1 is all there are. Returns the log start.
+
+        Raises:
+            OffsetOutOfRange: there is no such offset.
+            UnknownTopicId: the topic was deleted.
+        """
+        keys = partition.keys
+        start, end = map(int, await self._state(partition, "start", "end"))
+        size = 0
+        if start < offset < end:
+            size = await self._bytes_below(partition, start, offset)
+        low: int = await self._store.run(
+            _TRUNCATE,
+            [keys.log, keys.state, keys.index],
+            [partition.topic_id, offset, size],
+            idempotent=True,
+        )
+        await self._store.confirm(keys.log)
+        return low
+
+    async def _bytes_below(self, partition: Partition, start: int, offset: int) -> int:
+        """The bytes of the log up to the last batch that lies whole below an offset."""
+        rows = await self._store.execute(
+            "ZRANGE", partition.keys.index, 0, -1, key=partition.keys.index
+        )
+        base_end, base_bytes = start, 0
+        for row in rows:
+            row_end, row_bytes = map(int, row.split(b":")[:2])
+            if row_end > offset:
+                break
+            base_end, base_bytes = row_end, row_bytes
+        while True:
+            batches = await read_entries(self._store, partition, base_end, _CHUNK, until=offset)
+            base_bytes += sum(len(batch.payload) for batch in batches)
+            if len(batches) < _CHUNK:
+                return base_bytes
+            base_end = batches[-1].next_offset
+
+    async def _state(self, partition: Partition, *fields: str) -> list[bytes]:
+        key = partition.keys.state
+        values: list[bytes | None] = await self._store.execute("HMGET", key, *fields, key=key)
+        present = [value for value in values if value is not None]
+        if len(present) < len(fields):
+            raise UnknownTopicId(f"partition {partition} was deleted")
+        return present
+
+
+def appended(answer: list[Any]) -> Appended:
+    """The append script's answer."""
+    base, epoch, time, start, replicas, token, duplicate = answer
+    return Appended(base, epoch, time, start, replicas, token.decode(), bool(duplicate))
+
+
+def parse_epochs(history: bytes) -> list[tuple[int, int]]:
+    """A partition's history: pairs of leader epoch and its first offset, in order."""
+    return [
+        (int(epoch), int(start)) for epoch, start in (pair.split(b":") for pair in history.split())
+    ]
+
+
+def epoch_end(history: list[tuple[int, int]], log_end: int, epoch: int) -> EpochEnd:
+    """Where the records of `epoch` end, by a partition's history."""
+    found = EpochEnd(-1, -1)
+    for at, (own, _) in enumerate(history):
+        if own > epoch:
+            break
+        found = EpochEnd(own, history[at + 1][1] if at + 1 < len(history) else log_end)
+    return found

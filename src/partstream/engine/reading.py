@@ -1,0 +1,166 @@
+"""Reading a partition: whole batches from any offset, within a budget of bytes.
+
+XRANGE counts entries, not bytes, so a reader asks for as many entries as its budget holds at the
+largest entry of the stretch that it is in. Where the stretches end, and the largest entry of each,
+stands in the index; of the one being written, in the state. The state is read along with every
+fetch: the log's start and end and the leader epoch come with it, so that a reader notices at once
+when the log was truncated, deleted or taken back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from struct import Struct
+from typing import Any, NamedTuple
+
+from partstream.engine.partition import Partition
+from partstream.errors import PartstreamError, UnknownTopicId
+from partstream.store.store import Store
+
+_DELTA = Struct(">i")
+_DELTA_AT = 23
+_LEAST_BATCH = 61
+_LAST_SEQUENCE = "18446744073709551615"
+_STATE_FIELDS = ("id", "start", "end", "epoch", "segment_max", "max_message_bytes")
+
+
+class StoredBatch(NamedTuple):
+    """One entry of the log."""
+
+    base_offset: int
+    next_offset: int
+    """The offset after its last record."""
+    leader_epoch: int
+    append_time: int | None
+    """Milliseconds since 1970 if the log stamped it, else None."""
+    payload: bytes
+    """The RecordBatch as it was appended; base offset and leader epoch in it mean nothing."""
+
+
+class Fetched(NamedTuple):
+    """What one fetch brought of one partition."""
+
+    batches: list[StoredBatch]
+    log_start: int
+    log_end: int
+    leader_epoch: int
+
+
+class Stretch(NamedTuple):
+    """A part of the log whose largest entry is known."""
+
+    end: int
+    largest: int
+    """Bytes."""
+
+
+@dataclass(slots=True)
+class Cursor:
+    """Where one reader stands in one partition, and what it knows of what lies ahead."""
+
+    partition: Partition
+    offset: int
+    stretches: list[Stretch] = field(default_factory=list)
+    """In order; all that is known, the part that is being written as far as it was seen."""
+    largest_ever: int = 1_048_588
+    """No entry beyond the known stretches is larger."""
+
+    def entries_within(self, budget: int) -> tuple[int, int | None]:
+        """How many entries to ask for, and the end offset beyond which not to (None: any)."""
+        at = bisect_right(self.stretches, self.offset, key=lambda stretch: stretch.end)
+        if at == len(self.stretches):
+            return max(1, budget // self.largest_ever), None
+        stretch = self.stretches[at]
+        return max(1, budget // max(1, stretch.largest)), stretch.end
+
+    def learn(self, stretch: Stretch) -> None:
+        """Take in what the state says of the part being written."""
+        while self.stretches and self.stretches[0].end <= self.offset:
+            del self.stretches[0]
+        if not self.stretches or self.stretches[-1].end < stretch.end:
+            self.stretches.append(stretch)
+
+
+async def fetch(store: Store, cursor: Cursor, max_bytes: int) -> Fetched:
+    """Whole batches from the cursor's offset on, about `max_bytes` of them but at least one.
+
+    The first may begin below the offset: the reader skips what it has. The cursor stays.
+
+    Raises:
+        UnknownTopicId: the topic was deleted.
+        StoreUnavailable: as it says.
+    """
+    partition = cursor.partition
+    entries, until = cursor.entries_within(max_bytes)
+    state_command = ("HMGET", partition.keys.state, *_STATE_FIELDS)
+    range_command = _range(partition, cursor.offset, until, entries)
+    state, rows = await _both(store, partition, state_command, range_command)
+    topic_id, start, end, epoch, largest, most = state
+    if topic_id is None or topic_id.decode() != partition.topic_id:
+        raise UnknownTopicId(f"partition {partition} was deleted")
+    log_start, log_end = int(start), int(end)
+    cursor.largest_ever = max(cursor.largest_ever, int(most))
+    if until is None and log_end > cursor.offset:
+        if not cursor.stretches and log_start < log_end:
+            cursor.stretches = await _stretches(store, partition)
+        cursor.learn(Stretch(log_end, max(1, int(largest))))
+    return Fetched([stored_batch(row) for row in rows], log_start, log_end, int(epoch))
+
+
+async def read_entries(
+    store: Store, partition: Partition, offset: int, entries: int, *, until: int | None = None
+) -> list[StoredBatch]:
+    """At most so many batches from an offset on, up to the end offset `until` if it is given."""
+    rows = await store.execute(*_range(partition, offset, until, entries), key=partition.keys.log)
+    return [stored_batch(row) for row in rows]
+
+
+def _range(
+    partition: Partition, offset: int, until: int | None, entries: int
+) -> tuple[str | int, ...]:
+    last = "+" if until is None else f"{until}-{_LAST_SEQUENCE}"
+    return ("XRANGE", partition.keys.log, str(offset + 1), last, "COUNT", entries)
+
+
+def stored_batch(row: list[Any]) -> StoredBatch:
+    """An entry of the stream as a batch. What is no batch is found out when it is decoded."""
+    entry_id, fields = row
+    end, _, epoch = entry_id.partition(b"-")
+    next_offset = int(end)
+    payload = fields[1] if len(fields) >= 2 and fields[0] == b"b" else b""
+    delta = _DELTA.unpack_from(payload, _DELTA_AT)[0] if len(payload) >= _LEAST_BATCH else 0
+    return StoredBatch(
+        base_offset=next_offset - delta - 1,
+        next_offset=next_offset,
+        leader_epoch=int(epoch),
+        append_time=int(fields[3]) if len(fields) >= 4 else None,
+        payload=payload,
+    )
+
+
+async def _both(
+    store: Store, partition: Partition, first: tuple[Any, ...], second: tuple[Any, ...]
+) -> tuple[Any, Any]:
+    """Two commands in one round trip, or each on its own if something is in the way."""
+    try:
+        one = store.submit(partition.slot, *first)
+        two = store.submit(partition.slot, *second)
+    except PartstreamError:
+        one = two = None
+    if one is not None and two is not None:
+        state, rows = await asyncio.gather(one, two, return_exceptions=True)
+        if not isinstance(state, BaseException) and not isinstance(rows, BaseException):
+            return state, rows
+    key = partition.keys.log
+    return await store.execute(*first, key=key), await store.execute(*second, key=key)
+
+
+async def _stretches(store: Store, partition: Partition) -> list[Stretch]:
+    rows = await store.execute("ZRANGE", partition.keys.index, 1, -1, key=partition.keys.index)
+    stretches = []
+    for row in rows:
+        end, _, largest = row.split(b":")
+        stretches.append(Stretch(int(end), int(largest)))
+    return stretches

@@ -1,0 +1,135 @@
+"""What no broker is there to do: drop old segments, idle producers, and what crashes left.
+
+Size is enforced by the append script. Everything else is swept by one client at a time, which holds
+a lease; every client tries for it, so that a sweep comes as soon as any client is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from partstream.engine.partition import Partition, Topic
+from partstream.engine.topics import Topics
+from partstream.errors import PartstreamError, UnknownTopicId
+from partstream.store.scripts import Script
+from partstream.store.store import Store
+
+_logger = logging.getLogger(__name__)
+
+_RETAIN = Script("log/retain")
+_FORGET = Script("log/forget")
+_LEASE = Script("store/lease")
+_SEGMENTS_A_CALL = 4
+
+PRODUCER_ID_EXPIRATION_MS = 86_400_000
+"""How long a silent producer is remembered (producer.id.expiration.ms)."""
+
+
+@dataclass(slots=True)
+class Swept:
+    """What one sweep did."""
+
+    partitions: int = 0
+    segments: int = 0
+    producers: int = 0
+    topics_finished: int = 0
+    """Creations undone and deletions finished, which a crash had left."""
+    offsets: int = 0
+    """Committed offsets that had expired."""
+
+
+OffsetsExpiry = Callable[[], Awaitable[int]]
+
+
+async def sweep(
+    store: Store, topics: Topics, *, expire_offsets: OffsetsExpiry | None = None
+) -> Swept:
+    """Do all the upkeep of a namespace once. Each step is short; what fails is logged and left."""
+    done = Swept()
+    done.topics_finished = await topics.finish_pending(now_ms=await topics.now_ms())
+    for topic in (await topics.all()).values():
+        await topics.configure(topic)
+        for partition in topic.partitions:
+            await _sweep_partition(store, topic, partition, done)
+    if expire_offsets is not None:
+        done.offsets = await expire_offsets()
+    return done
+
+
+async def _sweep_partition(store: Store, topic: Topic, partition: Partition, done: Swept) -> None:
+    keys = partition.keys
+    try:
+        while True:
+            gone, _ = await store.run(
+                _RETAIN, [keys.log, keys.state, keys.index], [topic.id, _SEGMENTS_A_CALL]
+            )
+            done.segments += gone
+            if gone < _SEGMENTS_A_CALL:
+                break
+        cursor = b"0"
+        while True:
+            cursor, forgotten = await store.run(
+                _FORGET, [keys.producers], [PRODUCER_ID_EXPIRATION_MS, cursor]
+            )
+            done.producers += forgotten
+            if cursor == b"0":
+                break
+    except UnknownTopicId:
+        return
+    except PartstreamError as error:
+        _logger.warning("upkeep of %s failed, it will be tried again: %s", partition, error)
+        return
+    done.partitions += 1
+
+
+class Sweeper:
+    """Sweeps every `interval_ms` while this client lives, if no other client does."""
+
+    def __init__(
+        self,
+        store: Store,
+        topics: Topics,
+        *,
+        interval_ms: int,
+        expire_offsets: OffsetsExpiry | None = None,
+    ) -> None:
+        self._store = store
+        self._topics = topics
+        self._interval_ms = interval_ms
+        self._expire_offsets = expire_offsets
+        self._me = uuid.uuid4().hex
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin; the first sweep comes soon, in case nobody was there for long."""
+        self._task = asyncio.create_task(self._run(), name="retention sweep")
+
+    async def close(self) -> None:
+        """Stop, and let another client have the lease."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        key = self._store.keys.meta.sweep
+        try:
+            await self._store.run(_LEASE, [key], [self._me, 0])
+        except PartstreamError as error:
+            _logger.debug("the sweep's lease stays until it ends: %s", error)
+
+    async def _run(self) -> None:
+        interval = self._interval_ms / 1000
+        delay = min(1.0, interval)
+        key = self._store.keys.meta.sweep
+        while True:
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = interval
+            try:
+                if await self._store.run(_LEASE, [key], [self._me, 2 * self._interval_ms]):
+                    await sweep(self._store, self._topics, expire_offsets=self._expire_offsets)
+            except PartstreamError as error:
+                _logger.warning("the retention sweep failed, it will be tried again: %s", error)

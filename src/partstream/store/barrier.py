@@ -1,0 +1,138 @@
+"""The replica barrier: waits until the replicas have what a node has answered so far.
+
+WAIT on the shared link would hold up everything behind it, so each node has a connection of its own
+for it. One small write and one WAIT confirm all that was answered before the write: whoever comes
+while a round is under way shares the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+from partstream.errors import (
+    NotEnoughReplicasAfterAppend,
+    PartstreamError,
+    StoreUnavailable,
+)
+from partstream.store.link import Link
+from partstream.store.node import Node
+from partstream.store.replies import translate
+from partstream.store.scripts import Script
+
+_BARRIER = Script("store/barrier")
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What one round of the barrier established."""
+
+    token: str
+    """The primary's master_replid during the round; empty where INFO is refused."""
+    replicas: int
+    """How many replicas confirmed."""
+
+
+class Barrier:
+    """The barrier of one node."""
+
+    def __init__(self, node: Node, key: str, *, max_lag_ms: int, timeout_ms: int) -> None:
+        self._node = node
+        self._key = key
+        self._max_lag = max(1, max_lag_ms // 1000)
+        self._timeout_ms = timeout_ms
+        self._link: Link | None = None
+        self._waiting: dict[bool, asyncio.Future[Confirmed]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def confirm(
+        self, *, token: str = "", least_replicas: int = 0, fsync: bool = False
+    ) -> Confirmed:
+        """Wait until every replica in sync has what this node answered before this call.
+
+        Args:
+            token: the master_replid under which the answer was given; empty to take any.
+            least_replicas: how many must be in sync at the least (min.insync.replicas - 1).
+            fsync: wait for the append-only file of the primary too (WAITAOF).
+
+        Raises:
+            NotEnoughReplicasAfterAppend: too few are in sync, they did not confirm, or another
+                history is written now.
+            StoreUnavailable: the node cannot be reached.
+        """
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        future = self._waiting.get(fsync)
+        if future is None:
+            future = self._waiting[fsync] = asyncio.get_running_loop().create_future()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name=f"barrier of {self._node.address}")
+        confirmed = await asyncio.shield(future)
+        if token and confirmed.token and confirmed.token != token:
+            raise NotEnoughReplicasAfterAppend(
+                f"Redis at {self._node.address} was restarted or demoted before its replicas "
+                "confirmed the write"
+            )
+        if confirmed.replicas < least_replicas:
+            raise NotEnoughReplicasAfterAppend(
+                f"{confirmed.replicas} replicas of {self._node.address} are in sync, "
+                f"min.insync.replicas asks for {least_replicas}"
+            )
+        return confirmed
+
+    async def close(self) -> None:
+        """Fail whoever waits, and close the connection."""
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for future in self._waiting.values():
+            _settle(future, StoreUnavailable("the store was closed"))
+        if self._link is not None:
+            await self._link.close()
+
+    async def _run(self) -> None:
+        while self._waiting:
+            fsync, future = next(iter(self._waiting.items()))
+            # Taken out before the write: whoever calls from now on needs a later one.
+            del self._waiting[fsync]
+            try:
+                future.set_result(await self._round(fsync))
+            except PartstreamError as error:
+                _settle(future, error)
+            except (RedisError, OSError) as error:
+                _settle(future, translate(error, str(self._node.address)))
+            except asyncio.CancelledError:
+                _settle(future, StoreUnavailable("the store was closed"))
+                raise
+
+    async def _round(self, fsync: bool) -> Confirmed:
+        if self._link is None or self._link.lost:
+            self._link = await self._node.open_link()
+        link = self._link
+        token, in_sync = await link.submit("EVALSHA", _BARRIER.sha, 1, self._key, self._max_lag)
+        confirmed = 0
+        if fsync:
+            local, confirmed = await link.submit("WAITAOF", 1, in_sync, self._timeout_ms)
+            if not local:
+                raise NotEnoughReplicasAfterAppend(
+                    f"Redis at {self._node.address} did not sync its append-only file "
+                    f"within {self._timeout_ms} ms"
+                )
+        elif in_sync:
+            confirmed = await link.submit("WAIT", in_sync, self._timeout_ms)
+        if confirmed < in_sync:
+            raise NotEnoughReplicasAfterAppend(
+                f"{confirmed} of {in_sync} replicas of {self._node.address} confirmed "
+                f"within {self._timeout_ms} ms"
+            )
+        return Confirmed(token.decode(), confirmed)
+
+
+def _settle(future: asyncio.Future[Confirmed], error: PartstreamError) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()

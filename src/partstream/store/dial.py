@@ -1,0 +1,127 @@
+"""Opens connections: redis-py does sockets, TLS, AUTH and SELECT; nothing else asks it to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from redis.asyncio.connection import (
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.exceptions import RedisError
+
+from partstream.errors import PartstreamError, StoreTooOld, StoreUnavailable
+from partstream.store.replies import translate
+from partstream.store.target import Address
+
+RedisConnection: TypeAlias = Connection | UnixDomainSocketConnection
+
+_LEAST = {"redis": (7, 0), "valkey": (7, 2)}
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What a server says of itself (HELLO)."""
+
+    server: str
+    """`redis` or `valkey`."""
+    version: str
+    mode: str
+    """`standalone`, `cluster` or `sentinel`."""
+    role: str
+    """`master` or `replica`."""
+
+
+class Dialer:
+    """Opens connections that share one set of credentials and TLS settings."""
+
+    def __init__(self, options: dict[str, Any], *, client_id: str, timeout: float) -> None:
+        self._options = dict(options)
+        self._tls = self._options.pop("tls", False)
+        self._client_id = client_id
+        self._timeout = timeout
+
+    async def dial(self, address: Address) -> RedisConnection:
+        """A connection that is open and logged in.
+
+        Raises:
+            StoreUnavailable: nothing answers there, or TLS fails.
+            StoreAuthenticationFailed: wrong user name or password.
+        """
+        connection = self._make(address)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await _connect(connection)
+        except TimeoutError:
+            await connection.disconnect(nowait=True)
+            raise StoreUnavailable(
+                f"Redis at {address} did not answer within {self._timeout:g} s"
+            ) from None
+        except (RedisError, OSError) as error:
+            await connection.disconnect(nowait=True)
+            raise translate(error, f"cannot connect to Redis at {address}") from error
+        return connection
+
+    def _make(self, address: Address) -> RedisConnection:
+        common: dict[str, Any] = {
+            **self._options,
+            "protocol": 2,
+            # Set here, so that a login name with spaces cannot make CLIENT SETNAME fail.
+            "client_name": "".join(c if "!" <= c <= "~" else "-" for c in self._client_id),
+            "socket_timeout": None,
+            "socket_connect_timeout": self._timeout,
+        }
+        if not address.port:
+            return UnixDomainSocketConnection(path=address.host, **common)
+        common.update(host=address.host, port=address.port, socket_keepalive=True)
+        return SSLConnection(**common) if self._tls else Connection(**common)
+
+
+_connect: Callable[[RedisConnection], Awaitable[None]] = Connection.connect
+
+
+async def greet(connection: RedisConnection, address: Address) -> Greeting:
+    """Ask a server what it is.
+
+    Raises:
+        StoreTooOld: it is older than Redis 7.0 or Valkey 7.2.
+    """
+    try:
+        await connection.send_command("HELLO", "2")
+        reply = await connection.read_response(disable_decoding=True)
+    except (RedisError, OSError) as error:
+        raise translate(error, str(address)) from error
+    pairs = dict(zip(reply[::2], reply[1::2], strict=False))
+    greeting = Greeting(
+        server=pairs[b"server"].decode(),
+        version=pairs[b"version"].decode(),
+        mode=pairs[b"mode"].decode(),
+        role=pairs[b"role"].decode(),
+    )
+    check_version(greeting, address)
+    return greeting
+
+
+def check_version(greeting: Greeting, address: Address) -> None:
+    """Raise StoreTooOld for a server that lacks what partstream needs."""
+    least = _LEAST.get(greeting.server)
+    if least is None:
+        return
+    version = tuple(int(part) for part in greeting.version.split(".")[:2] if part.isdigit())
+    if version < least:
+        raise StoreTooOld(
+            f"{greeting.server} {greeting.version} at {address}: partstream needs "
+            "Redis 7.0 or Valkey 7.2, or later"
+        )
+
+
+async def hang_up(connection: RedisConnection) -> None:
+    """Close a connection, whatever state it is in."""
+    try:
+        await connection.disconnect(nowait=True)
+    except (RedisError, OSError, PartstreamError):
+        return

@@ -1,0 +1,33 @@
+#!lua flags=allow-oom
+-- retain: drop segments that are too old, or more than retention.bytes allows.
+--
+-- KEYS[1]  log    stream
+-- KEYS[2]  state  hash
+-- KEYS[3]  index  zset
+-- ARGV[1]  topic_id
+-- ARGV[2]  most   segments to drop in this call, so that it stays short
+--
+-- Returns  {segments dropped, log start} or an error code: 100 UNKNOWN_TOPIC_ID
+--
+-- The segment being written goes too once its latest record is too old, as in Kafka.
+--@include includes/now.lua
+--@include includes/trim.lua
+local state = redis.call('HMGET', KEYS[2], 'id', 'end', 'total', 'segment_base', 'segment_max',
+  'max_timestamp', 'retention_ms', 'retention_bytes')
+if state[1] ~= ARGV[1] then return redis.error_reply('KAFKA 100 the topic was deleted') end
+local now, total = now_ms(), tonumber(state[3])
+local retention_ms, retention_bytes = tonumber(state[7]), tonumber(state[8])
+local latest = tonumber(state[6])
+local oldest = retention_ms >= 0 and now - retention_ms or -math.huge
+if total > tonumber(state[4]) and latest >= 0 and latest < oldest then
+  redis.call('ZADD', KEYS[3], string.format('%.0f', latest),
+    string.format('%020.0f:%.0f:%.0f', tonumber(state[2]), total, tonumber(state[5])))
+  redis.call('HSET', KEYS[2], 'segment_base', string.format('%.0f', total), 'segment_max', '0',
+    'segment_time', string.format('%.0f', now))
+end
+local gone = trim_segments(KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[2]),
+  function(_, row_bytes, row_timestamp)
+    return row_timestamp < oldest
+      or (retention_bytes >= 0 and total - row_bytes >= retention_bytes)
+  end)
+return {gone, tonumber(redis.call('HGET', KEYS[2], 'start'))}

@@ -1,0 +1,85 @@
+"""One server, and the link to it: opened when first needed, and again after it was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from partstream.store.dial import Dialer, Greeting, greet, hang_up
+from partstream.store.link import Link
+from partstream.store.scripts import every_script
+from partstream.store.target import Address
+
+_logger = logging.getLogger(__name__)
+
+
+class Node:
+    """A server of the deployment. Its shared link carries everything that does not block."""
+
+    def __init__(self, address: Address, dialer: Dialer, *, timeout: float) -> None:
+        self.address = address
+        self.greeting: Greeting | None = None
+        self._dialer = dialer
+        self._timeout = timeout
+        self._link: Link | None = None
+        self._opening = asyncio.Lock()
+        self._closed = False
+
+    @property
+    def ready(self) -> Link | None:
+        """The shared link if it is open, without waiting for it."""
+        link = self._link
+        return link if link is not None and not link.lost else None
+
+    async def link(self) -> Link:
+        """The shared link, opened if need be.
+
+        Raises:
+            StoreUnavailable, StoreAuthenticationFailed, StoreTooOld: it cannot be opened.
+        """
+        link = self.ready
+        if link is not None:
+            return link
+        async with self._opening:
+            link = self.ready
+            if link is None:
+                reopened = self._link is not None
+                link = self._link = await self.open_link()
+                if reopened:
+                    _logger.info("reconnected to Redis at %s", self.address)
+        return link
+
+    async def open_link(self) -> Link:
+        """A link of one's own, with every script loaded: the caller closes it."""
+        connection = await self._dialer.dial(self.address)
+        try:
+            self.greeting = await greet(connection, self.address)
+        except BaseException:
+            await hang_up(connection)
+            raise
+        link = Link(connection, self.address, timeout=self._timeout, on_lost=self._report)
+        # Not awaited: what is sent on this link comes after it, and a server that refuses
+        # SCRIPT LOAD says so to the first script that is called.
+        load_scripts(link)
+        return link
+
+    async def close(self) -> None:
+        """Close the shared link."""
+        self._closed = True
+        if self._link is not None:
+            await self._link.close()
+
+    def _report(self, link: Link) -> None:
+        if not self._closed:
+            _logger.debug("lost a connection to Redis at %s", link.address)
+
+
+def load_scripts(link: Link) -> None:
+    """Have the server know every script before whatever is sent on this link next."""
+    for script in every_script():
+        link.submit("SCRIPT", "LOAD", script.source).add_done_callback(_ignore)
+
+
+def _ignore(future: asyncio.Future[object]) -> None:
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,72 @@
+"""What Redis's error replies mean: our exception for each, and which of them a router mends."""
+
+from __future__ import annotations
+
+from redis import exceptions as redis_errors
+
+from partstream import errors
+
+SCRIPT_MISSING = redis_errors.NoScriptError
+MOVED = redis_errors.MovedError
+ASK = redis_errors.AskError
+
+PASSING = (
+    redis_errors.TryAgainError,
+    redis_errors.ClusterDownError,  # MASTERDOWN too
+    redis_errors.BusyLoadingError,
+    redis_errors.ReadOnlyError,
+)
+"""Answers of a server that did nothing, and will take the same command later or elsewhere."""
+
+_BY_TYPE: tuple[tuple[type[Exception], type[errors.PartstreamError]], ...] = (
+    (redis_errors.OutOfMemoryError, errors.StoreOutOfMemory),
+    (redis_errors.NoPermissionError, errors.StorePermissionDenied),
+    (redis_errors.AuthenticationError, errors.StoreAuthenticationFailed),
+    (redis_errors.AuthorizationError, errors.StoreAuthenticationFailed),
+    (redis_errors.ConnectionError, errors.StoreUnavailable),
+    (redis_errors.TimeoutError, errors.StoreUnavailable),
+    (OSError, errors.StoreUnavailable),
+)
+
+_BY_PREFIX: tuple[tuple[str, type[errors.PartstreamError]], ...] = (
+    ("WRONGTYPE", errors.ForeignKey),
+    ("OOM ", errors.StoreOutOfMemory),
+    ("NOPERM", errors.StorePermissionDenied),
+    ("NOAUTH", errors.StoreAuthenticationFailed),
+    ("WRONGPASS", errors.StoreAuthenticationFailed),
+    ("MISCONF", errors.StoreUnavailable),
+    ("NOREPLICAS", errors.NotEnoughReplicas),
+    ("UNBLOCKED", errors.OutcomeUnknown),
+)
+
+
+def is_reply(error: BaseException) -> bool:
+    """Whether the error was an answer of the server, rather than a broken connection."""
+    return isinstance(
+        error,
+        redis_errors.ResponseError
+        | redis_errors.BusyLoadingError
+        | redis_errors.AuthenticationError,
+    )
+
+
+def translate(error: BaseException, where: str) -> errors.PartstreamError:
+    """Our exception for what redis-py raised; `where` (an address or a key) goes into its text.
+
+    A script refuses with the error reply `KAFKA <code> <text>`, which becomes that Kafka error.
+    """
+    if isinstance(error, errors.PartstreamError):
+        return error
+    text = str(error)
+    if text.startswith("KAFKA "):
+        _, code, detail = (text + " ").split(" ", 2)
+        return errors.from_code(int(code), detail.strip())
+    for prefix, ours in _BY_PREFIX:
+        if text.startswith(prefix):
+            return ours(f"{where}: {text}")
+    for theirs, ours in _BY_TYPE:
+        if isinstance(error, theirs):
+            return ours(f"{where}: {text or type(error).__name__}")
+    if "unknown command" in text.lower():
+        return errors.StoreTooOld(f"{where}: {text}")
+    return errors.UnknownServerError(f"{where}: {text}")

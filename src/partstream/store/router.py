@@ -1,0 +1,102 @@
+"""Slot to node: a map that is learnt at the start and mended by what the servers answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import NamedTuple
+
+from partstream.errors import StoreUnavailable
+from partstream.store.dial import Dialer
+from partstream.store.node import Node
+from partstream.store.replies import ASK, MOVED
+from partstream.store.slots import SLOTS
+from partstream.store.target import Address, Target
+from partstream.store.topology import discover
+
+_logger = logging.getLogger(__name__)
+
+
+class Placement(NamedTuple):
+    """Where a slot is: its primary, and the replicas known of."""
+
+    address: Address
+    replicas: tuple[Address, ...]
+
+
+class Router:
+    """Knows the node of every slot."""
+
+    def __init__(self, target: Target, dialer: Dialer, *, timeout: float) -> None:
+        self.is_cluster = False
+        self._target = target
+        self._dialer = dialer
+        self._timeout = timeout
+        self._nodes: dict[Address, Node] = {}
+        self._by_slot: list[Node | None] = [None] * SLOTS
+        self._replicas: dict[Address, tuple[Address, ...]] = {}
+        self._refreshing: asyncio.Task[None] | None = None
+
+    def node(self, slot: int) -> Node:
+        """The primary of a slot, as far as is known.
+
+        Raises:
+            StoreUnavailable: no node holds the slot.
+        """
+        node = self._by_slot[slot]
+        if node is None:
+            raise StoreUnavailable(f"no node of the cluster holds slot {slot}")
+        return node
+
+    @property
+    def primaries(self) -> tuple[Node, ...]:
+        """Every node that holds slots, each once."""
+        return tuple({id(node): node for node in self._by_slot if node is not None}.values())
+
+    def placement(self, slot: int) -> Placement:
+        """Where a slot is."""
+        address = self.node(slot).address
+        return Placement(address, self._replicas.get(address, ()))
+
+    async def refresh(self) -> None:
+        """Learn the map anew; callers at the same time share one look."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._learn())
+        await asyncio.shield(self._refreshing)
+
+    def moved(self, error: MOVED, asked: Node) -> None:
+        """Note that one slot is elsewhere than on the node that was asked."""
+        self._by_slot[error.slot_id] = self.pointed_to(error, asked)
+
+    def pointed_to(self, error: ASK, asked: Node) -> Node:
+        """The node that a MOVED or an ASK names; an empty host is the one that was asked."""
+        return self._at(Address(error.host or asked.address.host, error.port))
+
+    async def close(self) -> None:
+        """Close every link."""
+        if self._refreshing is not None and not self._refreshing.done():
+            self._refreshing.cancel()
+            await asyncio.gather(self._refreshing, return_exceptions=True)
+        await asyncio.gather(*(node.close() for node in self._nodes.values()))
+
+    async def _learn(self) -> None:
+        known = tuple(node.address for node in self.primaries)
+        layout = await discover(self._target, self._dialer, known if self.is_cluster else ())
+        by_slot: list[Node | None] = [None] * SLOTS
+        replicas: dict[Address, tuple[Address, ...]] = {}
+        for first, last, address, behind in layout.ranges:
+            node = self._at(address)
+            replicas[address] = behind
+            by_slot[first : last + 1] = [node] * (last - first + 1)
+        if by_slot != self._by_slot and any(self._by_slot):
+            _logger.info("the slots are now on %s", ", ".join(map(str, replicas)))
+        self._by_slot, self._replicas = by_slot, replicas
+        self.is_cluster = layout.is_cluster
+        for address in [address for address in self._nodes if address not in replicas]:
+            await self._nodes.pop(address).close()
+
+    def _at(self, address: Address) -> Node:
+        node = self._nodes.get(address)
+        if node is None:
+            node = self._nodes[address] = Node(address, self._dialer, timeout=self._timeout)
+        return node

@@ -1,0 +1,296 @@
+"""The store: everything that the engine asks of Redis goes through one of these.
+
+Commands are routed by slot, also to a single server, which holds them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from partstream.embedded.shared import Lease, acquire, is_embedded, release
+from partstream.errors import (
+    NewerLayout,
+    OutcomeUnknown,
+    PartstreamError,
+    StoreUnavailable,
+)
+from partstream.store.barrier import Barrier
+from partstream.store.bells import Bells
+from partstream.store.dial import Dialer
+from partstream.store.keys import Keys
+from partstream.store.link import Argument, Link
+from partstream.store.node import Node, load_scripts
+from partstream.store.replies import ASK, MOVED, PASSING, SCRIPT_MISSING, translate
+from partstream.store.router import Placement, Router
+from partstream.store.scripts import Script
+from partstream.store.slots import slot_of
+from partstream.store.target import Target, parse_target, resolve_url
+
+LAYOUT = 1
+"""The version of the keys' layout; a namespace with a newer one is refused."""
+
+_BACKOFF_S = 0.02
+_BACKOFF_MAX_S = 0.5
+
+
+class Store:
+    """One namespace of one Redis deployment."""
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        namespace: str,
+        client_id: str,
+        request_timeout_ms: int,
+        replica_lag_time_max_ms: int,
+    ) -> None:
+        self.keys = Keys(namespace)
+        self.namespace = namespace
+        self.target = target
+        self.request_timeout_ms = request_timeout_ms
+        timeout = request_timeout_ms / 1000
+        dialer = Dialer(target.options, client_id=client_id, timeout=min(timeout, 10.0))
+        self.router = Router(target, dialer, timeout=timeout)
+        self.bells = Bells(self.router, dialer)
+        self._replica_lag_time_max_ms = replica_lag_time_max_ms
+        self._barriers: dict[Node, Barrier] = {}
+        self._lone_until: dict[Node, float] = {}
+        self._lease: Lease | None = None
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str | None = None,
+        *,
+        namespace: str = "ps",
+        client_id: str = "partstream",
+        request_timeout_ms: int = 30_000,
+        replica_lag_time_max_ms: int = 10_000,
+        options: dict[str, Any] | None = None,
+    ) -> Store:
+        """Connect, find out what answers there, and check the namespace's layout.
+
+        Args:
+            url: where Redis is; without it PARTSTREAM_URL, or redis://localhost:6379.
+            namespace: the prefix of every key.
+            request_timeout_ms: how long one call may take, retries included.
+            replica_lag_time_max_ms: a replica silent for longer is not in sync (acks="all").
+            options: redis-py connection keywords that win over the URL (password, ssl_...).
+
+        Raises:
+            ConfigError: the URL is malformed.
+            StoreUnavailable, StoreAuthenticationFailed, StoreTooOld: as they say.
+            NewerLayout: the namespace belongs to a newer partstream.
+        """
+        resolved = resolve_url(url)
+        lease = await asyncio.to_thread(acquire, resolved) if is_embedded(resolved) else None
+        try:
+            store = cls(
+                parse_target(lease.url if lease else resolved, options),
+                namespace=namespace,
+                client_id=client_id,
+                request_timeout_ms=request_timeout_ms,
+                replica_lag_time_max_ms=replica_lag_time_max_ms,
+            )
+        except BaseException:
+            if lease is not None:
+                await asyncio.to_thread(release, lease)
+            raise
+        store._lease = lease
+        try:
+            await store.router.refresh()
+            await store._check_layout()
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[Argument] = (),
+        *,
+        idempotent: bool = False,
+    ) -> Any:
+        """Run a script on the node of its first key, and return its raw answer.
+
+        Redirections and passing states of the server are waited for within request_timeout_ms. A
+        call whose connection broke is made again only if it is `idempotent`.
+
+        Raises:
+            OutcomeUnknown: the connection broke before the answer.
+            StoreUnavailable: no answer within request_timeout_ms.
+            PartstreamError: whatever the script refused with.
+        """
+        return await self._call(
+            keys[0], ("EVALSHA", script.sha, len(keys), *keys, *args), idempotent
+        )
+
+    async def execute(self, *command: Argument, key: str, idempotent: bool = True) -> Any:
+        """Run one plain command on the node of `key`, as `run` does a script."""
+        return await self._call(key, command, idempotent)
+
+    def submit(self, slot: int, *command: Argument) -> asyncio.Future[Any] | None:
+        """Send a command once, behind all earlier ones to that node, and do not retry it.
+
+        For callers that keep an order of their own (the log). The future fails with redis-py's
+        errors; hand them to `mend`. None when no link to the node is open yet: await `ready`.
+        """
+        link = self.router.node(slot).ready
+        return None if link is None else link.submit(*command)
+
+    async def ready(self, slot: int) -> None:
+        """Open the link to the node of a slot if need be."""
+        await self.router.node(slot).link()
+
+    async def mend(self, slot: int, error: BaseException) -> PartstreamError:
+        """Do what a failed command asks for (follow a move, load scripts) and translate it."""
+        try:
+            return await self._mend(self.router.node(slot), error)
+        except PartstreamError as failure:
+            return failure
+
+    async def confirm(self, key: str) -> None:
+        """Wait until the replicas in sync have all that `key`'s node has answered so far.
+
+        A node that had no replica a moment ago is not asked again for a second.
+
+        Raises:
+            NotEnoughReplicasAfterAppend: they did not confirm in time; the write may be lost.
+        """
+        node = self.router.node(slot_of(key))
+        now = asyncio.get_running_loop().time()
+        if self._lone_until.get(node, 0.0) > now:
+            return
+        confirmed = await self.barrier(slot_of(key)).confirm()
+        if not confirmed.replicas:
+            self._lone_until[node] = now + 1.0
+
+    def barrier(self, slot: int) -> Barrier:
+        """The replica barrier of the node that holds a slot."""
+        node = self.router.node(slot)
+        barrier = self._barriers.get(node)
+        if barrier is None:
+            barrier = self._barriers[node] = Barrier(
+                node,
+                self.keys.barrier(slot),
+                max_lag_ms=self._replica_lag_time_max_ms,
+                timeout_ms=min(self.request_timeout_ms, 5_000),
+            )
+        return barrier
+
+    def placement(self, key: str) -> Placement:
+        """The node that holds a key, and its replicas."""
+        return self.router.placement(slot_of(key))
+
+    async def each_primary(self, *command: Argument) -> dict[str, Any]:
+        """Run one command on every primary: address -> its answer, or the error it gave."""
+
+        async def ask(node: Node) -> Any:
+            try:
+                return await (await node.link()).submit(*command)
+            except (RedisError, PartstreamError) as error:
+                return translate(error, str(node.address))
+
+        nodes = self.router.primaries
+        answers = await asyncio.gather(*(ask(node) for node in nodes))
+        return {str(node.address): answer for node, answer in zip(nodes, answers, strict=True)}
+
+    async def close(self) -> None:
+        """Close every connection; an embedded server stops with its last user."""
+        await self.bells.close()
+        await asyncio.gather(*(barrier.close() for barrier in self._barriers.values()))
+        await self.router.close()
+        if self._lease is not None:
+            lease, self._lease = self._lease, None
+            await asyncio.to_thread(release, lease)
+
+    async def _call(self, key: str, command: tuple[Argument, ...], idempotent: bool) -> Any:
+        slot = slot_of(key)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.request_timeout_ms / 1000
+        delay = _BACKOFF_S
+        redirect: Node | None = None
+        while True:
+            node = redirect
+            try:
+                node = node or self.router.node(slot)
+                link = await node.link()
+                if redirect is not None:
+                    _ignore(link.submit("ASKING"))
+                return await link.submit(*command)
+            except (RedisError, PartstreamError) as error:
+                redirect, failure = None, error
+            if isinstance(failure, ASK) and node is not None and not isinstance(failure, MOVED):
+                redirect = self.router.pointed_to(failure, node)
+                continue
+            retry = _is_passing(failure) or (isinstance(failure, OutcomeUnknown) and idempotent)
+            ours = await self._try_mend(node, failure)
+            if not retry:
+                raise ours from failure
+            if loop.time() + delay > deadline:
+                raise ours from failure
+            if not isinstance(failure, MOVED | SCRIPT_MISSING):
+                await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+                delay = min(delay * 2, _BACKOFF_MAX_S)
+
+    async def _try_mend(self, node: Node | None, error: BaseException) -> PartstreamError:
+        try:
+            if node is None:
+                await self.router.refresh()
+                return translate(error, "cluster")
+            return await self._mend(node, error)
+        except PartstreamError as failure:
+            return failure
+
+    async def _mend(self, node: Node, error: BaseException) -> PartstreamError:
+        if isinstance(error, MOVED):
+            self.router.moved(error, node)
+            return StoreUnavailable(f"slot {error.slot_id} has moved away from {node.address}")
+        if isinstance(error, ASK):
+            return StoreUnavailable(f"slot {error.slot_id} is moving away from {node.address}")
+        if isinstance(error, SCRIPT_MISSING):
+            load_scripts(_open(node))
+            return StoreUnavailable(f"Redis at {node.address} had lost its scripts")
+        if isinstance(error, PASSING):
+            await self.router.refresh()
+            return StoreUnavailable(f"Redis at {node.address}: {error}")
+        if isinstance(error, StoreUnavailable):
+            await self.router.refresh()
+        return translate(error, f"Redis at {node.address}")
+
+    async def _check_layout(self) -> None:
+        key = self.keys.meta.layout
+        found = await self.execute("GET", key, key=key)
+        if found is None:
+            await self.execute("SET", key, LAYOUT, "NX", key=key)
+        elif not found.isdigit() or int(found) > LAYOUT:
+            raise NewerLayout(
+                f"namespace {self.namespace!r} has layout {found.decode(errors='replace')}, "
+                f"this partstream knows {LAYOUT}: upgrade it, or use another namespace"
+            )
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether the server did nothing, and the same command may be sent again."""
+    if isinstance(error, OutcomeUnknown):
+        return False
+    return isinstance(error, (StoreUnavailable, MOVED, SCRIPT_MISSING, *PASSING))
+
+
+def _open(node: Node) -> Link:
+    link = node.ready
+    if link is None:
+        raise StoreUnavailable(f"the connection to Redis at {node.address} is lost")
+    return link
+
+
+def _ignore(future: asyncio.Future[Any]) -> None:
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -1,0 +1,114 @@
+"""Which server holds which slots: asked of the server, the cluster or the sentinels."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+from redis.asyncio.sentinel import Sentinel
+from redis.exceptions import RedisError
+
+from partstream.errors import PartstreamError, StoreUnavailable
+from partstream.store.dial import Dialer, greet, hang_up
+from partstream.store.replies import translate
+from partstream.store.slots import SLOTS
+from partstream.store.target import Address, Kind, Target
+
+_logger = logging.getLogger(__name__)
+
+
+class SlotRange(NamedTuple):
+    """Slots that one primary holds, both ends included."""
+
+    first: int
+    last: int
+    address: Address
+    replicas: tuple[Address, ...] = ()
+
+
+class Layout(NamedTuple):
+    """The deployment as one server saw it."""
+
+    is_cluster: bool
+    ranges: tuple[SlotRange, ...]
+
+
+async def discover(target: Target, dialer: Dialer, known: tuple[Address, ...] = ()) -> Layout:
+    """Find out who holds what, asking the servers `known` from before first.
+
+    Raises:
+        StoreUnavailable: no server that was asked answers; its text says why each did not.
+        StoreAuthenticationFailed: a server refused the credentials.
+        StoreTooOld: the server is too old.
+    """
+    if target.kind is Kind.SENTINEL:
+        primary = await _ask_sentinels(target)
+        return Layout(False, (SlotRange(0, SLOTS - 1, primary),))
+    failures: list[PartstreamError] = []
+    for address in dict.fromkeys((*known, *target.addresses)):
+        try:
+            return await _ask_server(target, dialer, address)
+        except StoreUnavailable as error:
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    raise StoreUnavailable("; ".join(str(failure) for failure in failures))
+
+
+async def _ask_server(target: Target, dialer: Dialer, address: Address) -> Layout:
+    connection = await dialer.dial(address)
+    try:
+        greeting = await greet(connection, address)
+        if greeting.mode != "cluster":
+            if target.kind is Kind.CLUSTER:
+                raise StoreUnavailable(f"Redis at {address} is not a node of a cluster")
+            return Layout(False, (SlotRange(0, SLOTS - 1, address),))
+        try:
+            await connection.send_command("CLUSTER", "SLOTS")
+            reply = await connection.read_response(disable_decoding=True)
+        except (RedisError, OSError) as error:
+            raise translate(error, str(address)) from error
+    finally:
+        await hang_up(connection)
+    ranges = tuple(_slot_range(row, address) for row in reply)
+    if not ranges:
+        raise StoreUnavailable(f"the cluster node {address} knows of no slots")
+    return Layout(True, ranges)
+
+
+def _slot_range(row: list[Any], asked: Address) -> SlotRange:
+    first, last, primary, *replicas = row
+    return SlotRange(
+        first, last, _address(primary, asked), tuple(_address(node, asked) for node in replicas)
+    )
+
+
+def _address(node: list[Any], asked: Address) -> Address:
+    # An empty host means: the one that you are connected to.
+    host = node[0].decode() if node[0] else asked.host
+    return Address(host if host != "?" else asked.host, node[1])
+
+
+async def _ask_sentinels(target: Target) -> Address:
+    logins = {
+        key: value
+        for key, value in target.options.items()
+        if key.startswith("ssl_") or key == "sentinel_password"
+    }
+    sentinel_options: dict[str, Any] = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
+    if target.options.get("tls"):
+        sentinel_options.update(ssl=True, **{k: v for k, v in logins.items() if k[:4] == "ssl_"})
+    if "sentinel_password" in logins:
+        sentinel_options["password"] = logins["sentinel_password"]
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        [(address.host, address.port) for address in target.addresses],
+        sentinel_kwargs=sentinel_options,
+    )
+    try:
+        host, port = await sentinel.discover_master(target.master_name)
+    except RedisError as error:
+        raise StoreUnavailable(f"the sentinels at {target.display}: {error}") from error
+    finally:
+        for client in sentinel.sentinels:
+            await client.aclose()
+    return Address(host, int(port))
