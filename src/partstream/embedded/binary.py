@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,10 +62,14 @@ def find_binary(binary: str | Path | None = None) -> ServerBinary:
     raise NoEmbeddedServer(f"No Redis or Valkey server was found on this machine. {_REMEDY}")
 
 
-def all_binaries() -> tuple[ServerBinary, ...]:
-    """Every distinct server on this machine (by product and version), the preferred one first."""
+def all_binaries(more: Iterable[str | Path] = ()) -> tuple[ServerBinary, ...]:
+    """Every distinct server on this machine (by product and version), the preferred one first.
+
+    Args:
+        more: paths of other binaries, which come last.
+    """
     found: dict[str, ServerBinary] = {}
-    for path in _candidates():
+    for path in (*_candidates(), *(str(path) for path in more)):
         binary = _probe(path)
         found.setdefault(binary.label, binary)
     return tuple(found.values())
