@@ -1,0 +1,1 @@
+"""The asyncio clients: Producer, Consumer, Admin, each on a session of its own."""

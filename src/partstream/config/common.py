@@ -92,6 +92,12 @@ class CommonConfig(BaseModel):
     Kafka has it on the broker, and 30 s; Redis's replicas report once a second.
     """
 
+    log_retention_check_interval_ms: PositiveMilliseconds = 60_000
+    """How often a client looks after retention, if no other client does.
+
+    Kafka has it on the broker, where it is 5 minutes.
+    """
+
     metadata_max_age_ms: PositiveMilliseconds = 300_000
     """After how long topics are looked up anew even if no change was announced."""
 
