@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntEnum
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 Headers: TypeAlias = "tuple[tuple[str, bytes | None], ...]"
 """Record headers in their order; a name may stand more than once."""
+
+OffsetSpec: TypeAlias = Literal["earliest", "latest"] | datetime | int
+"""A place in a log: its start, its end, or the first record at or after a time.
+
+A time is a datetime (without a time zone: local time) or milliseconds since 1970.
+"""
 
 
 class TimestampType(IntEnum):
@@ -68,6 +75,17 @@ class OffsetAndTimestamp(NamedTuple):
     offset: int
     timestamp: int
     leader_epoch: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class TopicListing:
+    """A topic, as `Admin.list_topics` sees it."""
+
+    name: str
+    topic_id: str
+    """Kafka's form of a topic id: 22 characters of URL-safe base64."""
+    partitions: int
+    partitioner: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +177,65 @@ class GroupDescription:
     assignor: str
     members: tuple[MemberDescription, ...] = ()
     lags: tuple[PartitionLag, ...] = field(default=())
+
+
+class OffsetChange(NamedTuple):
+    """What resetting a group's offsets changes in one partition."""
+
+    partition: TopicPartition
+    before: int | None
+    """The offset that was committed, or None."""
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDescription:
+    """A Redis primary, and the replicas that follow it."""
+
+    address: str
+    """host:port, or the path of a Unix socket."""
+    product: str
+    """`redis` or `valkey`."""
+    version: str
+    slots: int
+    """How many hash slots it holds; a server that is no node of a cluster holds them all."""
+    replicas: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterDescription:
+    """The Redis deployment behind a client."""
+
+    kind: str
+    """`standalone`, `cluster` or `sentinel`."""
+    namespace: str
+    layout: int
+    """The version of the key layout."""
+    nodes: tuple[NodeDescription, ...]
+
+
+class Severity(IntEnum):
+    """How bad a finding of `Admin.doctor` is."""
+
+    INFO = 0
+    """Worth knowing."""
+    WARNING = 1
+    """Something can be lost or can stall, in circumstances that the finding names."""
+    ERROR = 2
+    """Data will be lost, or something does not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that `Admin.doctor` found."""
+
+    name: str
+    """A short name that stays the same between versions: `eviction-policy`."""
+    severity: Severity
+    where: str
+    """The node, topic or partition that it is about."""
+    what: str
+    why: str
+    """What can happen because of it."""
+    remedy: str
+    """What to do about it; a command wherever there is one."""

@@ -1,0 +1,256 @@
+"""The asyncio admin client: topics, their configs and records, groups, and the deployment."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from partstream.client.session import Session
+from partstream.config import AdminConfig, load
+from partstream.engine.cluster import describe_cluster
+from partstream.engine.descriptions import describe_topic, listing
+from partstream.engine.log import Log
+from partstream.engine.offset_specs import list_offset
+from partstream.engine.partition import Partition
+from partstream.engine.retention import Swept, sweep
+from partstream.errors import ClientTimeout
+from partstream.model import (
+    ClusterDescription,
+    OffsetAndTimestamp,
+    OffsetSpec,
+    TopicDescription,
+    TopicListing,
+    TopicPartition,
+)
+
+Call = ParamSpec("Call")
+Answer = TypeVar("Answer")
+
+
+def _call(
+    method: Callable[Concatenate[Admin, Call], Awaitable[Answer]],
+) -> Callable[Concatenate[Admin, Call], Coroutine[Any, Any, Answer]]:
+    """An API call: it may take `default_api_timeout_ms`, all its requests together."""
+
+    @functools.wraps(method)
+    async def within_timeout(admin: Admin, /, *args: Call.args, **kwargs: Call.kwargs) -> Answer:
+        timeout_ms = admin.config.default_api_timeout_ms
+        timeout = asyncio.timeout(timeout_ms / 1000)
+        try:
+            async with timeout:
+                return await method(admin, *args, **kwargs)
+        except TimeoutError as error:
+            if not timeout.expired():
+                raise
+            raise ClientTimeout(
+                f"{method.__name__} did not finish within default_api_timeout_ms={timeout_ms}"
+            ) from error
+
+    return within_timeout
+
+
+class Admin:
+    """Creates, describes, changes and deletes topics and groups.
+
+    Every call raises StoreUnavailable if Redis cannot be reached, ClientTimeout if it takes longer
+    than `default_api_timeout_ms`, and ClosedClient once the client is closed.
+    """
+
+    def __init__(self, url: str | None = None, **config: Any) -> None:
+        """Prepare a client; `async with` or `start` connects it.
+
+        Args:
+            url: where Redis is; left out, PARTSTREAM_URL, or redis://localhost:6379.
+            config: see `AdminConfig`.
+
+        Raises:
+            ConfigError: a key or a value is refused; the message names it.
+        """
+        self.config = load(AdminConfig, {"url": url, **config})
+        self._session = Session(self.config, "admin client")
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            StoreUnavailable, StoreAuthenticationFailed, StoreTooOld, NewerLayout: as they say.
+        """
+        await self._session.open()
+
+    async def close(self) -> None:
+        """Disconnect; what was done stays done."""
+        await self._session.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # Topics.
+
+    @_call
+    async def create_topic(
+        self, name: str, partitions: int = 1, config: Mapping[str, object] | None = None
+    ) -> TopicListing:
+        """Create a topic.
+
+        Args:
+            name: 1 to 249 ASCII letters, digits, `.`, `_` or `-`.
+            partitions: how many; there can be more later, never fewer.
+            config: topic configs by Kafka's names (`retention.ms`), or `partstream.partitioner`.
+
+        Raises:
+            InvalidTopic, InvalidPartitions, InvalidConfig: as they say; nothing was created.
+            TopicAlreadyExists: there is one of that name.
+        """
+        return listing(await self._session.topics.create(name, partitions, config))
+
+    @_call
+    async def delete_topic(self, name: str) -> None:
+        """Delete a topic with all its records. Offsets that groups committed for it stay.
+
+        Raises:
+            UnknownTopicOrPartition: there is no such topic.
+        """
+        await self._session.topics.delete(name)
+
+    @_call
+    async def list_topics(self) -> list[TopicListing]:
+        """All topics, in order of their names."""
+        topics = await self._session.topics.all()
+        return [listing(topic) for topic in topics.values()]
+
+    @_call
+    async def describe_topic(self, name: str) -> TopicDescription:
+        """A topic: its configs, and where and how large each partition is.
+
+        Raises:
+            UnknownTopicOrPartition: there is no such topic.
+        """
+        return await self._describe_topic(name)
+
+    @_call
+    async def describe_topics(
+        self, names: Iterable[str] | None = None
+    ) -> dict[str, TopicDescription]:
+        """Several topics; without names all of them.
+
+        Raises:
+            UnknownTopicOrPartition: one of them does not exist.
+        """
+        if names is None:
+            names = await self._session.topics.all()
+        return {name: await self._describe_topic(name) for name in names}
+
+    @_call
+    async def create_partitions(self, name: str, partitions: int) -> TopicListing:
+        """Let a topic grow to `partitions`. Keys move: the hash is taken modulo their number.
+
+        Raises:
+            UnknownTopicOrPartition: there is no such topic.
+            InvalidPartitions: it has as many or more already.
+        """
+        return listing(await self._session.topics.grow(name, partitions))
+
+    @_call
+    async def describe_config(self, name: str) -> dict[str, str]:
+        """All configs of a topic by Kafka's names, defaults included.
+
+        Raises:
+            UnknownTopicOrPartition: there is no such topic.
+        """
+        topic = await self._session.topics.get(name, fresh=True)
+        return topic.config.as_strings()
+
+    @_call
+    async def alter_config(self, name: str, changes: Mapping[str, object | None]) -> dict[str, str]:
+        """Change configs of a topic, and leave the others; None puts one back to its default.
+
+        Returns:
+            All configs as they are now.
+
+        Raises:
+            UnknownTopicOrPartition: there is no such topic.
+            InvalidConfig: a name or a value is refused; nothing was changed.
+        """
+        return (await self._session.topics.alter(name, changes)).config.as_strings()
+
+    # Records.
+
+    @_call
+    async def delete_records(
+        self, offsets: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, int]:
+        """Delete the records below an offset in each partition; -1 is all there are (KIP-107).
+
+        Returns:
+            The first offset that is left, for each partition.
+
+        Raises:
+            OffsetOutOfRange: a partition has no such offset.
+            UnknownTopicOrPartition: there is no such partition.
+        """
+        partitions = {name: await self._partition(name) for name in offsets}
+        log = Log(self._session.store)
+        return {
+            name: await log.delete_records(partition, offsets[name])
+            for name, partition in partitions.items()
+        }
+
+    @_call
+    async def list_offsets(
+        self, specs: Mapping[TopicPartition, OffsetSpec]
+    ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
+        """The offsets at the start, at the end, or at a time of each partition (ListOffsets).
+
+        Args:
+            specs: for each partition `"earliest"`, `"latest"`, a datetime, or milliseconds since
+                1970: the first record at or after it.
+
+        Returns:
+            For each partition the offset, or None if no record is as late as the time.
+
+        Raises:
+            UnknownTopicOrPartition: there is no such partition.
+        """
+        store = self._session.store
+        log = Log(store)
+        partitions = {name: await self._partition(name) for name in specs}
+        found = await asyncio.gather(
+            *(
+                list_offset(store, log, partition, specs[name])
+                for name, partition in partitions.items()
+            )
+        )
+        return dict(zip(partitions, found, strict=True))
+
+    # The deployment.
+
+    @_call
+    async def describe_cluster(self) -> ClusterDescription:
+        """The Redis servers behind this client."""
+        return await describe_cluster(self._session.store)
+
+    @_call
+    async def maintain(self) -> Swept:
+        """Do now what clients do every `log_retention_check_interval_ms`: retention and upkeep."""
+        return await sweep(self._session.store, self._session.topics)
+
+    async def _describe_topic(self, name: str) -> TopicDescription:
+        topic = await self._session.topics.get(name, fresh=True)
+        store = self._session.store
+        return await describe_topic(store, Log(store), topic)
+
+    async def _partition(self, name: TopicPartition) -> Partition:
+        topic = await self._session.topics.get(name.topic)
+        return topic.partition(name.partition)
