@@ -47,6 +47,8 @@ def snappy_blocks(data: memoryview) -> list[tuple[int, int, int]]:
     """
     if data[:8] != _XERIAL_MAGIC:
         return [(0, len(data), _snappy_size(data))]
+    if len(data) < len(XERIAL_HEADER):
+        raise CorruptRecord("snappy data ends within xerial's header")
     blocks = []
     at, end = len(XERIAL_HEADER), len(data)
     while at < end:

@@ -147,7 +147,7 @@ def check_crc(batch: bytes | bytearray | memoryview) -> None:
 
 def prefix(batch: bytes | memoryview, base_offset: int, leader_epoch: int) -> bytes:
     """The batch's first 16 bytes as they go to a reader; what follows is sent as it is stored."""
-    return _PREFIX.pack(base_offset, batch[8:LENGTH_END], leader_epoch)
+    return _PREFIX.pack(base_offset, bytes(batch[8:LENGTH_END]), leader_epoch)
 
 
 def stamp(batch: bytes | memoryview, base_offset: int, leader_epoch: int) -> bytes:
