@@ -1,0 +1,308 @@
+"""The scripts of a group, one method each: what goes in, and what comes back, as values.
+
+An answer that says something about the group is given only when the replicas have it
+(`Store.confirm`): else a failover could take an epoch back, and give it out again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from partstream.errors import (
+    CoordinatorNotAvailable,
+    GroupIdNotFound,
+    NotEnoughReplicasAfterAppend,
+)
+from partstream.groups.consumer import Plan, Step
+from partstream.groups.requests import HeartbeatRequest
+from partstream.groups.rows import (
+    MemberRow,
+    Partitions,
+    Subscription,
+    TopicIdPartition,
+    decode_partition,
+    decode_partitions,
+    encode_partitions,
+)
+from partstream.store.keys import GroupKeys
+from partstream.store.scripts import Script
+from partstream.store.store import Store
+
+_JOIN = Script("group/join")
+_BEAT = Script("group/beat")
+_LOOK = Script("group/look")
+_SUBSCRIBE = Script("group/subscribe")
+_LEAVE = Script("group/leave")
+_CLAIM = Script("group/claim")
+_SETTLE = Script("group/settle")
+_REVIEW = Script("group/review")
+_APPLY = Script("group/apply")
+_DESCRIBE = Script("group/describe")
+
+WINDOW_MS = 20
+"""How long the first change of a group waits for others, so that one assignment serves all."""
+CLAIM_MS = 500
+"""How long whoever computes an assignment may take before another may try."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that a member's next step depends on."""
+
+    raw: bytes
+    """The member's row, byte for byte."""
+    row: MemberRow
+    target: Partitions
+    epoch: int
+    """Of the group; ahead of `target_epoch` while there is an assignment to make."""
+    target_epoch: int
+    seen: str
+    """The fingerprint of the topics that the group has taken account of."""
+    busy: frozenset[TopicIdPartition]
+    """Those of `target` that others own."""
+    next_deadline_ms: int
+    token: str
+
+    @classmethod
+    def decode(cls, reply: Sequence[Any]) -> View:
+        """A view from a script's answer."""
+        raw, target, epoch, target_epoch, seen, busy, next_deadline, token = reply
+        return cls(
+            raw,
+            MemberRow.decode(raw.decode()),
+            decode_partitions(target.decode()),
+            int(epoch),
+            int(target_epoch),
+            seen.decode(),
+            frozenset(map(decode_partition, busy.decode().split())),
+            next_deadline,
+            token.decode(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Leave to make a group's next assignment, and what to make it from."""
+
+    epoch: int
+    target_epoch: int
+    subscriptions: dict[str, Subscription]
+    targets: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A group as it was at one moment."""
+
+    fields: dict[str, str]
+    subscriptions: dict[str, Subscription]
+    rows: dict[str, MemberRow]
+    targets: dict[str, str]
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a group."""
+        return bool(self.fields)
+
+    @property
+    def type(self) -> str:
+        """`consumer` or `classic`."""
+        return self.fields["type"]
+
+
+def _pairs(flat: Sequence[bytes]) -> dict[str, str]:
+    """A hash as Redis sends it, without the row that only keeps its key alive."""
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    return {name.decode(): value.decode() for name, value in pairs if name}
+
+
+class GroupCalls:
+    """The calls to the state of groups."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def bell(self, group_id: str, member_id: str) -> str:
+        """The shard channel that rings when that member has something to do."""
+        return self._store.keys.group(group_id).bell_prefix + member_id
+
+    async def run(self, group_id: str, script: Script, *args: bytes | str | int) -> Any:
+        """Run one of the group's scripts. All of them may be run twice."""
+        keys = self._store.keys.group(group_id)
+        return await self._store.run(script, keys.all, (keys.bell_prefix, *args), idempotent=True)
+
+    async def confirm(self, group_id: str) -> None:
+        """Wait until the replicas have what was answered.
+
+        Raises:
+            CoordinatorNotAvailable: they do not; the same call may be made again.
+        """
+        try:
+            await self._store.confirm(self.keys(group_id).group)
+        except NotEnoughReplicasAfterAppend as error:
+            raise CoordinatorNotAvailable(f"group {group_id!r}: {error}") from error
+
+    def keys(self, group_id: str) -> GroupKeys:
+        """The keys of a group."""
+        return self._store.keys.group(group_id)
+
+    # The list of groups is in another slot than the groups. A group is written into it before it
+    # is made, so that a crash leaves none that cannot be found; and once more after, in case its
+    # deletion was under way.
+
+    async def enlist(self, group_id: str, kind: str) -> None:
+        """Put a group into the list of groups."""
+        groups = self._store.keys.meta.groups
+        await self._store.execute("HSET", groups, group_id, kind, key=groups)
+
+    async def delist(self, group_id: str) -> None:
+        """Take a deleted group out of the list of groups, unless it was made again meanwhile."""
+        groups, key = self._store.keys.meta.groups, self.keys(group_id).group
+        await self._store.execute("HDEL", groups, group_id, key=groups)
+        kind = await self._store.execute("HGET", key, "type", key=key)
+        if kind is not None:
+            await self.enlist(group_id, kind.decode())
+
+    async def listed(self) -> dict[str, str]:
+        """Every group that was ever made and not deleted: id -> type."""
+        groups = self._store.keys.meta.groups
+        return _pairs(await self._store.execute("HGETALL", groups, key=groups))
+
+    async def join(
+        self, request: HeartbeatRequest, incarnation: int, session_ms: int, max_size: int
+    ) -> tuple[bool, View]:
+        """Enter a group; also whether this very join was answered before."""
+        group_id = request.group_id
+        arguments = (
+            request.member_id,
+            f"{incarnation:020d}",
+            session_ms,
+            request.rebalance_timeout_ms,
+            request.instance_id or "",
+            request.subscription().encode(),
+            group_id,
+        )
+        try:
+            made, told, view = await self.run(group_id, _JOIN, *arguments, 0, max_size)
+        except GroupIdNotFound:
+            await self.enlist(group_id, "consumer")
+            made, told, view = await self.run(group_id, _JOIN, *arguments, 1, max_size)
+        if made:
+            await self.enlist(group_id, "consumer")
+        return bool(told), View.decode(view)
+
+    async def beat(
+        self, request: HeartbeatRequest, session_ms: int, seen: int | None, fingerprint: str
+    ) -> View | int:
+        """Keep a member alive; ms until the group's next deadline if there is nothing to do."""
+        reply = await self.run(
+            request.group_id,
+            _BEAT,
+            request.member_id,
+            request.member_epoch,
+            session_ms,
+            request.instance_id or "",
+            "" if seen is None else seen,
+            fingerprint,
+        )
+        return reply if isinstance(reply, int) else View.decode(reply)
+
+    async def look(self, group_id: str, member_id: str) -> View:
+        """What the member's next step depends on."""
+        return View.decode(await self.run(group_id, _LOOK, member_id))
+
+    async def apply(self, group_id: str, member_id: str, view: View, step: Step) -> View:
+        """Take a step, if nothing has happened since `view`; what there is after that."""
+        row = step.row
+        reply = await self.run(
+            group_id,
+            _APPLY,
+            member_id,
+            view.raw,
+            view.target_epoch,
+            row.epoch,
+            row.previous_epoch,
+            row.state,
+            encode_partitions(row.assigned),
+            encode_partitions(row.revoking),
+            encode_partitions(step.acquire),
+            encode_partitions(step.release),
+            encode_partitions(step.want),
+        )
+        return View.decode(reply)
+
+    async def subscription(self, group_id: str, member_id: str) -> bytes | None:
+        """A member's subscription, byte for byte."""
+        key = self.keys(group_id).subscriptions
+        found: bytes | None = await self._store.execute("HGET", key, member_id, key=key)
+        return found
+
+    async def subscribe(self, request: HeartbeatRequest, old: bytes, new: Subscription) -> None:
+        """Change a member's subscription, unless it was changed meanwhile."""
+        await self.run(
+            request.group_id,
+            _SUBSCRIBE,
+            request.member_id,
+            request.member_epoch,
+            old,
+            new.encode(),
+        )
+
+    async def leave(
+        self, group_id: str, member_id: str, instance_id: str | None, *, for_good: bool
+    ) -> None:
+        """Leave a group."""
+        await self.run(group_id, _LEAVE, member_id, instance_id or "", int(for_good))
+
+    async def claim(self, group_id: str, claimant: str) -> Claim | int | None:
+        """Leave to make the next assignment; ms to wait for it; or None: there is none to make."""
+        reply = await self.run(group_id, _CLAIM, claimant, WINDOW_MS, CLAIM_MS)
+        if reply[0] == 0:
+            return None
+        if reply[0] == 1:
+            return int(reply[1])
+        _, epoch, target_epoch, subscriptions, targets = reply
+        return Claim(
+            int(epoch), int(target_epoch), _subscriptions(_pairs(subscriptions)), _pairs(targets)
+        )
+
+    async def settle(self, group_id: str, claim: Claim, plan: Plan, fingerprint: str) -> bool:
+        """Install a new target assignment; False if another came first."""
+        reply = await self.run(
+            group_id,
+            _SETTLE,
+            claim.target_epoch,
+            claim.epoch,
+            plan.fingerprint,
+            fingerprint,
+            plan.assignor,
+            *(text for pair in plan.changed.items() for text in pair),
+        )
+        return bool(reply)
+
+    async def review(self, group_id: str, old: str, new: str, *, matters: bool) -> bool:
+        """Take account of changed topics; whether there is an assignment to make now."""
+        return bool(await self.run(group_id, _REVIEW, old, new, int(matters)))
+
+    async def describe(self, group_id: str) -> Snapshot:
+        """The group as it is."""
+        fields, subscriptions, rows, targets = map(_pairs, await self.run(group_id, _DESCRIBE))
+        return Snapshot(
+            fields,
+            _subscriptions(subscriptions),
+            {member: MemberRow.decode(row) for member, row in rows.items()},
+            targets,
+        )
+
+
+def _subscriptions(rows: Mapping[str, str]) -> dict[str, Subscription]:
+    """Decoded; members with the same row share one value, which most of a large group do."""
+    known: dict[str, Subscription] = {}
+    result = {}
+    for member, row in rows.items():
+        if row not in known:
+            known[row] = Subscription.decode(row)
+        result[member] = known[row]
+    return result

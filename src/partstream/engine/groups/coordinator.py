@@ -1,0 +1,256 @@
+"""The group coordinator: what Kafka's ConsumerGroupHeartbeat does (KIP-848), on state in Redis.
+
+There is no coordinator process. Every call reads what it needs, decides by the pure rules of
+`partstream.groups`, and writes by a script that checks that nothing has changed meanwhile.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from partstream.engine.groups.assigner import Assigner
+from partstream.engine.groups.calls import GroupCalls, View
+from partstream.engine.topics import Topics
+from partstream.errors import FencedMemberEpoch, UnknownMemberId
+from partstream.groups.consumer import reconcile
+from partstream.groups.requests import JOIN, LEAVE, HeartbeatRequest, check
+from partstream.groups.rows import Partitions, Subscription, TopicIdPartition
+from partstream.store.store import Store
+
+SESSION_TIMEOUT_MS = 45_000
+"""Kafka's group.consumer.session.timeout.ms."""
+HEARTBEAT_INTERVAL_MS = 5_000
+"""Kafka's group.consumer.heartbeat.interval.ms."""
+
+_SOON_MS = 100
+"""When to come again if the group's assignment is still being made."""
+_WAITING_MS = 1_000
+"""When to come again while others still own partitions; the bell mostly rings before."""
+_ASSIGN_S = 0.5
+"""How long a heartbeat waits for an assignment that is being made."""
+_MOST_STEPS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The answer to a heartbeat."""
+
+    member_id: str
+    member_epoch: int
+    heartbeat_interval_ms: int
+    """When the next one is due, at the latest."""
+    assignment: Partitions | None
+    """What the member may own now; None if that is as it was. What it owns and does not find
+    here it must let go of, and then say so in a heartbeat with `owned`."""
+    version: int
+    """The version of the member's row: goes into its next heartbeat as `seen`."""
+
+
+class Membership:
+    """Heartbeats: join, live, rebalance, leave."""
+
+    def __init__(self, store: Store, topics: Topics, *, max_size: int = 0) -> None:
+        self.calls = GroupCalls(store)
+        self._assigner = Assigner(self.calls, topics)
+        self._max_size = max_size
+
+    async def heartbeat(
+        self,
+        group_id: str,
+        member_id: str,
+        member_epoch: int,
+        *,
+        instance_id: str | None = None,
+        rack: str | None = None,
+        rebalance_timeout_ms: int = -1,
+        client_id: str = "",
+        host: str = "",
+        subscribed_topics: Sequence[str] | None = None,
+        subscribed_regex: str | None = None,
+        assignor: str | None = None,
+        owned: Collection[TopicIdPartition] | None = None,
+        session_timeout_ms: int = SESSION_TIMEOUT_MS,
+        heartbeat_interval_ms: int = HEARTBEAT_INTERVAL_MS,
+        seen: int | None = None,
+        incarnation: int | None = None,
+    ) -> Heartbeat:
+        """Join (epoch 0), stay (the epoch of the last answer), or leave (-1; -2: for a while).
+
+        None means: as before. Redis's clock counts, not the caller's.
+
+        Args:
+            owned: All partitions that the member owns now. Revocations are done only when it says
+                so here.
+            seen: The `version` of the answer that `owned` follows from. With it, a heartbeat that
+                comes late cannot acknowledge what the member had not heard of when it sent it;
+                without it (a Kafka client has no such thing) `owned` is believed.
+            incarnation: Which join of this member id it is, for epoch 0: the same number again is
+                the same join (its answer was lost), a larger one is another (all that the member
+                had is lost). By default every call is another join.
+            session_timeout_ms: How long the member may be silent from now on. Default 45,000.
+
+        Raises:
+            UnknownMemberId: not in the group (any more); join again.
+            FencedMemberEpoch: the member is elsewhere by now; let go of everything, join again.
+            UnreleasedInstanceId, FencedInstanceId: another member is this static instance.
+            GroupMaxSizeReached, InconsistentGroupProtocol, UnsupportedAssignor,
+            InvalidRegularExpression, InvalidRequest, InvalidGroupId: as they say.
+            CoordinatorNotAvailable: replicas did not confirm; make the same call again.
+        """
+        request = HeartbeatRequest(
+            group_id,
+            member_id,
+            member_epoch,
+            instance_id,
+            rack,
+            rebalance_timeout_ms,
+            client_id,
+            host,
+            subscribed_topics,
+            subscribed_regex,
+            assignor,
+            owned,
+        )
+        check(request)
+        if member_epoch < 0:
+            return await self._leave(request)
+        self._assigner.remember(group_id)
+        if member_epoch == JOIN:
+            number = time.time_ns() if incarnation is None else incarnation
+            told, view = await self.calls.join(request, number, session_timeout_ms, self._max_size)
+            first = view.row
+        else:
+            catalog = await self._assigner.catalog()
+            answer = await self.calls.beat(request, session_timeout_ms, seen, catalog.fingerprint)
+            if isinstance(answer, int):
+                # Nothing has changed since the answer that `seen` comes from was confirmed.
+                interval = _sooner(heartbeat_interval_ms, answer)
+                return Heartbeat(member_id, member_epoch, interval, None, seen or 0)
+            view, first = answer, answer.row
+            told = member_epoch != view.row.epoch
+            if told:
+                _check_owned(request, view)
+            if await self._subscribe(request):
+                view = await self.calls.look(group_id, member_id)
+        if not told:
+            view = await self._advance(request, view, seen)
+        await self.calls.confirm(group_id)
+        return _answer(
+            request, view, heartbeat_interval_ms, seen, changed=told or first != view.row
+        )
+
+    def bell_channel(self, group_id: str, member_id: str) -> str:
+        """The shard channel that rings when a heartbeat of that member would bring news."""
+        return self.calls.bell(group_id, member_id)
+
+    async def close(self) -> None:
+        """End what is under way. The store stays open."""
+        await self._assigner.close()
+
+    async def _leave(self, request: HeartbeatRequest) -> Heartbeat:
+        await self.calls.leave(
+            request.group_id,
+            request.member_id,
+            request.instance_id,
+            for_good=request.member_epoch == LEAVE,
+        )
+        await self.calls.confirm(request.group_id)
+        return Heartbeat(request.member_id, request.member_epoch, 0, None, 0)
+
+    async def _subscribe(self, request: HeartbeatRequest) -> bool:
+        """Take over what the request says of its subscription; whether that is something new."""
+        if not (request.subscribes or request.assignor or request.rebalance_timeout_ms > 0):
+            return False
+        old = await self.calls.subscription(request.group_id, request.member_id)
+        if old is None:
+            raise UnknownMemberId(f"member {request.member_id!r} is not in the group")
+        before = Subscription.decode(old.decode())
+        after = _merged(before, request)
+        if after == before:
+            return False
+        await self.calls.subscribe(request, old, after)
+        return True
+
+    async def _advance(self, request: HeartbeatRequest, view: View, seen: int | None) -> View:
+        """Take all the steps that the member can take now."""
+        group_id, member_id = request.group_id, request.member_id
+        known = request.member_epoch if request.member_epoch != JOIN else view.row.epoch
+        waits = 0
+        for _ in range(_MOST_STEPS):
+            if view.row.epoch != known and request.member_epoch != JOIN:
+                break  # one epoch a heartbeat: the member must hear of it before the next
+            catalog = await self._assigner.catalog()
+            due = view.epoch > view.target_epoch
+            # Twice: an assignment under way may have begun before this member was there.
+            if waits < 2 and (due or view.seen != catalog.fingerprint):
+                waits += 1
+                if due:
+                    await self._assigner.assign(group_id, within=_ASSIGN_S)
+                else:
+                    await self._assigner.review(group_id, within=_ASSIGN_S)
+                view = await self.calls.look(group_id, member_id)
+                continue
+            # Only a member that has seen its row can tell that it let go of what is revoked.
+            speaks = seen is None or seen == view.row.seq
+            owned = request.owned if speaks else None
+            step = reconcile(view.row, view.target, view.target_epoch, view.busy, owned)
+            if step is None:
+                break
+            view = await self.calls.apply(group_id, member_id, view, step)
+        return view
+
+
+def _check_owned(request: HeartbeatRequest, view: View) -> None:
+    """A member that missed its last answer may go on, but not with partitions it has lost."""
+    if request.owned is not None and not (
+        frozenset(request.owned) <= view.row.assigned | view.row.revoking
+    ):
+        raise FencedMemberEpoch(
+            f"member {request.member_id!r} is at epoch {view.row.epoch}, not "
+            f"{request.member_epoch}, and does not own all that it says"
+        )
+
+
+def _merged(before: Subscription, request: HeartbeatRequest) -> Subscription:
+    """A subscription with what the request changes of it."""
+    after = before
+    if request.subscribed_topics is not None:
+        after = replace(after, topics=tuple(sorted(set(request.subscribed_topics))))
+    if request.subscribed_regex is not None:
+        after = replace(after, regex=request.subscribed_regex or None)
+    if request.assignor is not None:
+        after = replace(after, assignor=request.assignor)
+    if request.rebalance_timeout_ms > 0:
+        after = replace(after, rebalance_timeout_ms=request.rebalance_timeout_ms)
+    return after
+
+
+def _answer(
+    request: HeartbeatRequest, view: View, interval_ms: int, seen: int | None, *, changed: bool
+) -> Heartbeat:
+    row = view.row
+    news = changed or request.member_epoch == JOIN or (seen is not None and seen != row.seq)
+    if request.owned is not None and frozenset(request.owned) != row.assigned:
+        news = True
+    if view.epoch > view.target_epoch or (
+        not row.revoking and (row.epoch != view.target_epoch or row.assigned != view.target)
+    ):
+        behind = view.epoch > view.target_epoch or row.epoch != view.target_epoch
+        interval_ms = min(interval_ms, _SOON_MS if behind else _WAITING_MS)
+    return Heartbeat(
+        request.member_id,
+        row.epoch,
+        _sooner(interval_ms, view.next_deadline_ms),
+        row.assigned if news else None,
+        row.seq,
+    )
+
+
+def _sooner(interval_ms: int, next_deadline_ms: int) -> int:
+    """Come when the next member is due to be missed, if that is earlier; not all at once."""
+    if next_deadline_ms >= interval_ms:
+        return interval_ms
+    return min(interval_ms, next_deadline_ms + random.randint(1, 50))

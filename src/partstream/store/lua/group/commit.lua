@@ -1,0 +1,75 @@
+#!lua flags=allow-oom
+-- commit: write the offsets that a group has processed up to.
+--
+-- KEYS, ARGV[1]  as in includes/group.lua
+-- ARGV[2]  member       empty for somebody outside, who may commit while there are no members
+-- ARGV[3]  member_epoch
+-- ARGV[4]  incarnation  20 digits, or empty if the caller does not know it
+-- ARGV[5]  order        grows with each commit of an incarnation
+-- ARGV[6]  group_id
+-- ARGV[7]  create       1 if the group may be made; it must be in the list of groups before
+-- ARGV[8..]             triples: partition, `offset|leader epoch`, metadata
+--
+-- Returns  {made, token of this history}, or an error code: 25 UNKNOWN_MEMBER_ID,
+--          27 REBALANCE_IN_PROGRESS (another member has the partition), 69 GROUP_ID_NOT_FOUND
+--          (without `create`), 110 FENCED_MEMBER_EPOCH, 113 STALE_MEMBER_EPOCH
+--
+-- All or nothing. A commit that arrives late, behind a later one of the same incarnation, is
+-- passed over: an offset must not go back because an answer was lost.
+--@include includes/now.lua
+--@include includes/replication.lua
+--@include includes/group.lua
+local member, incarnation = ARGV[2], ARGV[4]
+local made = 0
+
+if member == '' then
+  if redis.call('EXISTS', GROUP) == 0 then
+    if ARGV[7] ~= '1' then return refuse(69, 'group ' .. ARGV[6] .. ' does not exist') end
+    create('classic', ARGV[6])
+    made = 1
+  end
+  expire(1000)
+  if members() > 0 then return refuse(25, 'group ' .. ARGV[6] .. ' has members: they commit') end
+else
+  local score = redis.call('ZSCORE', DEADLINES, 's:' .. member)
+  if score and tonumber(score) <= now then
+    expire(8)
+    score = redis.call('ZSCORE', DEADLINES, 's:' .. member)
+    if score and tonumber(score) <= now then
+      remove(member)
+      raise_epoch()
+    end
+  end
+  local row = redis.call('HGET', CURRENT, member)
+  if not row then
+    return refuse(25, 'member ' .. member .. ' is not in the group: its session has ended')
+  end
+  local epoch, previous, _, joined = parse(row)
+  if epoch == '-2' or (incarnation ~= '' and incarnation ~= joined) then
+    return refuse(110, 'member ' .. member .. ' has left, or joined again since')
+  end
+  if ARGV[3] ~= epoch and (incarnation == '' or ARGV[3] ~= previous) then
+    return refuse(113, 'member ' .. member .. ' is at epoch ' .. epoch .. ', not ' .. ARGV[3])
+  end
+  for i = 8, #ARGV, 3 do
+    local owner = redis.call('HGET', OWNER, ARGV[i])
+    if owner and owner ~= member then
+      return refuse(27, 'partition ' .. ARGV[i] .. ' belongs to another member now')
+    end
+  end
+end
+
+local stamp = incarnation .. ':' .. ARGV[5]
+for i = 8, #ARGV, 3 do
+  local overtaken = false
+  if incarnation ~= '' then
+    local last = redis.call('HGET', OFFSETS, ARGV[i]) or ''
+    local who, order = string.match(last, '^[^|]*|[^|]*|[^|]*|(%d*):(%d+)|')
+    overtaken = who == incarnation and tonumber(order) > tonumber(ARGV[5])
+  end
+  if not overtaken then
+    redis.call('HSET', OFFSETS, ARGV[i],
+      ARGV[i + 1] .. '|' .. text(now) .. '|' .. stamp .. '|' .. ARGV[i + 2])
+  end
+end
+return {made, (replication())}

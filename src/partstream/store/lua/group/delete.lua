@@ -1,0 +1,20 @@
+#!lua flags=allow-oom
+-- delete: a group that has no members, with its offsets.
+--
+-- KEYS, ARGV[1]  as in includes/group.lua
+-- ARGV[2]  unused_only   1 to delete it only if it holds no offsets either
+--
+-- Returns  1, or 0 if it holds offsets, or an error code: 68 NON_EMPTY_GROUP,
+--          69 GROUP_ID_NOT_FOUND
+--@include includes/now.lua
+--@include includes/replication.lua
+--@include includes/group.lua
+if redis.call('EXISTS', GROUP) == 0 then return refuse(69, 'the group does not exist') end
+expire(1000)
+local classic = tonumber(redis.call('HGET', GROUP, 'members') or '0')
+if members() + classic > 0 then
+  return refuse(68, 'the group has ' .. text(members() + classic) .. ' members')
+end
+if ARGV[2] == '1' and redis.call('HLEN', OFFSETS) > 1 then return 0 end
+redis.call('DEL', unpack(KEYS))
+return 1

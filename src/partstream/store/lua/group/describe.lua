@@ -1,0 +1,13 @@
+#!lua flags=allow-oom
+-- describe: a group and its members, those whose session has ended left out.
+--
+-- KEYS, ARGV[1]  as in includes/group.lua
+--
+-- Returns  {group, subscriptions, current, target}, each as name, value, name, value, ...;
+--          an empty group if there is none
+--@include includes/now.lua
+--@include includes/replication.lua
+--@include includes/group.lua
+if redis.call('EXISTS', GROUP) == 1 then expire(1000) end
+return {redis.call('HGETALL', GROUP), redis.call('HGETALL', SUBSCRIPTIONS),
+  redis.call('HGETALL', CURRENT), redis.call('HGETALL', TARGET)}

@@ -1,0 +1,105 @@
+#!lua flags=allow-oom
+-- join: enter a group, or enter it again.
+--
+-- KEYS, ARGV[1]  as in includes/group.lua
+-- ARGV[2]   member
+-- ARGV[3]   incarnation   20 digits; a later join of the same member id has a larger one
+-- ARGV[4]   session_ms
+-- ARGV[5]   rebalance_ms
+-- ARGV[6]   instance      empty for a dynamic member
+-- ARGV[7]   subscription
+-- ARGV[8]   group_id
+-- ARGV[9]   create        1 if the group may be made; it must be in the list of groups before
+-- ARGV[10]  max_size      0 for no limit
+--
+-- Returns  {made, told before, view}, or an error code: 23 INCONSISTENT_GROUP_PROTOCOL,
+--          69 GROUP_ID_NOT_FOUND (without `create`), 81 GROUP_MAX_SIZE_REACHED,
+--          110 FENCED_MEMBER_EPOCH, 111 UNRELEASED_INSTANCE_ID
+--
+-- The same join once more changes nothing: its first answer was lost, and the partitions that this
+-- answer gave may be in use. A newer join of the same member id has lost all that it had.
+-- A static member that was away takes over what its instance had, without a rebalance.
+--@include includes/now.lua
+--@include includes/replication.lua
+--@include includes/group.lua
+local member, incarnation, instance, subscription = ARGV[2], ARGV[3], ARGV[6], ARGV[7]
+
+local made = 0
+if redis.call('EXISTS', GROUP) == 0 then
+  if ARGV[9] ~= '1' then return refuse(69, 'group ' .. ARGV[8] .. ' does not exist') end
+  create('consumer', ARGV[8])
+  made = 1
+end
+local kind = redis.call('HGET', GROUP, 'type')
+if kind ~= 'consumer' then
+  if tonumber(redis.call('HGET', GROUP, 'members') or '0') > 0 then
+    return refuse(23, 'group ' .. ARGV[8] .. ' is a ' .. kind .. ' group, and not empty')
+  end
+  redis.call('HSET', GROUP, 'type', 'consumer')
+  made = 1
+end
+expire(8)
+
+local function mark_alive()
+  redis.call('ZADD', DEADLINES, text(now + tonumber(ARGV[4])), 's:' .. member)
+  for field, span in pairs({session = ARGV[4], rebalance = ARGV[5]}) do
+    if tonumber(span) > tonumber(redis.call('HGET', GROUP, field)) then
+      redis.call('HSET', GROUP, field, span)
+    end
+  end
+end
+
+-- Whose place it takes: its own of an earlier join, or that of the instance's last member.
+local before = member
+if instance ~= '' then
+  before = redis.call('HGET', GROUP, 'i:' .. instance) or member
+end
+local row = redis.call('HGET', CURRENT, before)
+local epoch, previous, earlier, state, assigned, revoking, _
+if row then
+  epoch, previous, _, earlier, state, assigned, revoking = parse(row)
+  if before ~= member and epoch ~= '-2' then
+    return refuse(111, 'instance ' .. instance .. ' is still in use by member ' .. before)
+  end
+  if before == member and incarnation == earlier and epoch ~= '-2' then
+    mark_alive()
+    return {made, 1, view(member)}
+  end
+  if before == member and incarnation < earlier then
+    return refuse(110, 'member ' .. member .. ' has joined again since')
+  end
+elseif ARGV[10] ~= '0' and members() >= tonumber(ARGV[10]) then
+  return refuse(81, 'group ' .. ARGV[8] .. ' has ' .. members() .. ' members, the most it may have')
+end
+
+local old = row and redis.call('HGET', SUBSCRIPTIONS, before) or ''
+local returns = row and epoch == '-2'
+if returns then
+  local target = redis.call('HGET', TARGET, before) or ''
+  for _, key in ipairs({CURRENT, TARGET, SUBSCRIPTIONS}) do redis.call('HDEL', key, before) end
+  redis.call('ZREM', DEADLINES, 's:' .. before, 'r:' .. before)
+  redis.call('HDEL', GROUP, 'm:' .. before)
+  each(assigned, function(partition) redis.call('HSET', OWNER, partition, member) end)
+  redis.call('HSET', TARGET, member, target)
+  write_row(member, previous, '0', incarnation, state, assigned, '')
+else
+  if row then
+    each(assigned, release)
+    each(revoking, release)
+    redis.call('ZREM', DEADLINES, 'r:' .. member)
+  end
+  -- Without a target it takes nothing before the next one: so nothing that it owns has the epoch
+  -- of an earlier incarnation, whose late commits would else be taken for its own.
+  redis.call('HDEL', TARGET, member)
+  write_row(member, redis.call('HGET', GROUP, 'target_epoch'), '0', incarnation, 'S', '', '')
+end
+redis.call('HSET', SUBSCRIPTIONS, member, subscription)
+if instance ~= '' then
+  redis.call('HSET', GROUP, 'i:' .. instance, member, 'm:' .. member, instance)
+end
+mark_alive()
+redis.call('HDEL', GROUP, 'empty_since')
+if not returns or string.match(old, '^[^\n]*') ~= string.match(subscription, '^[^\n]*') then
+  raise_epoch()
+end
+return {made, 0, view(member)}

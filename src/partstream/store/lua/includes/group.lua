@@ -1,0 +1,143 @@
+-- group: what the scripts of a group share. They all declare the same keys, in the same order:
+--
+-- KEYS[1]  group          hash  type, epochs, claim; i:<instance> -> member, m:<member> -> instance
+-- KEYS[2]  subscriptions  hash  member -> two lines of JSON: what an assignment needs, the rest
+-- KEYS[3]  current        hash  member -> epoch|previous|seq|incarnation|state|assigned|revoking
+-- KEYS[4]  target         hash  member -> the partitions it is to own
+-- KEYS[5]  owner          hash  partition -> member
+-- KEYS[6]  want           hash  partition -> a member that waits for it
+-- KEYS[7]  deadlines      zset  s:<member> -> end of its session, r:<member> -> end of the time
+--                               that it has to let go of partitions; ms
+-- KEYS[8]  offsets        hash  partition -> offset|leader epoch|time|stamp|metadata
+-- ARGV[1]  bells          followed by a member id: its shard channel
+--
+-- Each key holds a row named '' from the start, so that it exists: while a slot moves to another
+-- node, a script with one key that does not exist is turned away.
+local GROUP, SUBSCRIPTIONS, CURRENT, TARGET = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local OWNER, WANT, DEADLINES, OFFSETS = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local BELLS = ARGV[1]
+local now = now_ms()
+local rung = {}
+
+local function text(number) return string.format('%.0f', number) end
+
+local function refuse(code, why) return redis.error_reply('KAFKA ' .. code .. ' ' .. why) end
+
+local function ring(member)
+  if rung[member] then return end
+  rung[member] = true
+  redis.pcall('SPUBLISH', BELLS .. member, '')
+end
+
+-- Partitions are `TOPIC:0,1,2;OTHER:5`.
+local function each(partitions, visit)
+  for topic, numbers in string.gmatch(partitions, '([^:;]+):([^;]*)') do
+    for number in string.gmatch(numbers, '[^,]+') do visit(topic .. ':' .. number) end
+  end
+end
+
+local function parse(row)
+  return string.match(row,
+    '^(%-?%d+)|(%-?%d+)|(%d+)|(%d+)|(%a)|([^|]*)|([^|]*)$')
+end
+
+local function write_row(member, epoch, previous, incarnation, state, assigned, revoking)
+  local seq = text(redis.call('HINCRBY', GROUP, 'seq', '1'))
+  redis.call('HSET', CURRENT, member, table.concat(
+    {epoch, previous, seq, incarnation, state, assigned, revoking}, '|'))
+end
+
+local function members() return redis.call('HLEN', CURRENT) - 1 end
+
+local function raise_epoch()
+  redis.call('HINCRBY', GROUP, 'epoch', '1')
+  redis.call('HSETNX', GROUP, 'dirty_since', text(now))
+end
+
+local function create(kind, id)
+  redis.call('HSET', GROUP, '', '', 'type', kind, 'id', id, 'epoch', '1', 'target_epoch', '1',
+    'seq', '0', 'session', '0', 'rebalance', '0', 'empty_since', text(now),
+    'token', (replication()))
+  for i = 2, 8 do
+    if i == 7 then redis.call('ZADD', KEYS[i], '+inf', '') else redis.call('HSET', KEYS[i], '', '') end
+  end
+end
+
+-- The hint in `want` stays: who waits may have to hear of it again.
+local function release(partition)
+  redis.call('HDEL', OWNER, partition)
+  local waiting = redis.call('HGET', WANT, partition)
+  if waiting then ring(waiting) end
+end
+
+local function remove(member)
+  local row = redis.call('HGET', CURRENT, member)
+  redis.call('ZREM', DEADLINES, 's:' .. member, 'r:' .. member)
+  if not row then return false end
+  local _, _, _, _, _, assigned, revoking = parse(row)
+  redis.call('HDEL', CURRENT, member)
+  redis.call('HDEL', TARGET, member)
+  redis.call('HDEL', SUBSCRIPTIONS, member)
+  local instance = redis.call('HGET', GROUP, 'm:' .. member)
+  if instance then redis.call('HDEL', GROUP, 'm:' .. member, 'i:' .. instance) end
+  each(assigned, release)
+  each(revoking, release)
+  if members() == 0 then redis.call('HSET', GROUP, 'empty_since', text(now)) end
+  return true
+end
+
+-- Everybody gets a whole session from now.
+local function rebase()
+  local spans = redis.call('HMGET', GROUP, 'session', 'rebalance')
+  for _, name in ipairs(redis.call('ZRANGE', DEADLINES, '0', '-2')) do
+    local span = string.sub(name, 1, 1) == 's' and spans[1] or spans[2]
+    redis.call('ZADD', DEADLINES, text(now + tonumber(span)), name)
+  end
+end
+
+-- Removes members whose time is up, at most so many; says how many it removed.
+--
+-- If another history is written than when a deadline was last looked at (a failover, a restart),
+-- the members could not have been heard meanwhile: nobody is removed, everybody starts afresh.
+local function expire(most)
+  local late = redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', text(now), 'LIMIT', '0', most)
+  if #late == 0 then return 0 end
+  local token = replication()
+  if token ~= redis.call('HGET', GROUP, 'token') then
+    redis.call('HSET', GROUP, 'token', token)
+    rebase()
+    return 0
+  end
+  local gone = 0
+  for _, name in ipairs(late) do
+    if remove(string.sub(name, 3)) then gone = gone + 1 end
+  end
+  if gone > 0 then raise_epoch() end
+  return gone
+end
+
+local function next_deadline()
+  local first = redis.call('ZRANGE', DEADLINES, '0', '0', 'WITHSCORES')
+  local score = tonumber(first[2])
+  if not score or score == math.huge then return 2147483647 end
+  return math.max(0, score - now)
+end
+
+-- All that a member's next step depends on.
+local function view(member)
+  local row = redis.call('HGET', CURRENT, member)
+  local group = redis.call('HMGET', GROUP, 'epoch', 'target_epoch', 'seen')
+  local target = redis.call('HGET', TARGET, member) or ''
+  local busy = {}
+  if row then
+    local _, _, _, _, _, assigned = parse(row)
+    if target ~= assigned then
+      each(target, function(partition)
+        local owner = redis.call('HGET', OWNER, partition)
+        if owner and owner ~= member then busy[#busy + 1] = partition end
+      end)
+    end
+  end
+  return {row, target, group[1], group[2], group[3] or '', table.concat(busy, ' '),
+    next_deadline(), (replication())}
+end
