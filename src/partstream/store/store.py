@@ -157,10 +157,14 @@ class Store:
         except PartstreamError as failure:
             return failure
 
-    async def confirm(self, key: str) -> None:
+    async def confirm(self, key: str, token: str = "") -> None:
         """Wait until the replicas in sync have all that `key`'s node has answered so far.
 
         A node that had no replica a moment ago is not asked again for a second.
+
+        Args:
+            token: the master_replid that the answer came from, if the script told it: then a
+                failover between the answer and this call is noticed.
 
         Raises:
             NotEnoughReplicasAfterAppend: they did not confirm in time; the write may be lost.
@@ -169,7 +173,7 @@ class Store:
         now = asyncio.get_running_loop().time()
         if self._lone_until.get(node, 0.0) > now:
             return
-        confirmed = await self.barrier(slot_of(key)).confirm()
+        confirmed = await self.barrier(slot_of(key)).confirm(token=token)
         if not confirmed.replicas:
             self._lone_until[node] = now + 1.0
 

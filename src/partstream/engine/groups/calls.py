@@ -133,14 +133,14 @@ class GroupCalls:
         keys = self._store.keys.group(group_id)
         return await self._store.run(script, keys.all, (keys.bell_prefix, *args), idempotent=True)
 
-    async def confirm(self, group_id: str) -> None:
-        """Wait until the replicas have what was answered.
+    async def confirm(self, group_id: str, token: str) -> None:
+        """Wait until the replicas have what was answered under this token.
 
         Raises:
             CoordinatorNotAvailable: they do not; the same call may be made again.
         """
         try:
-            await self._store.confirm(self.keys(group_id).group)
+            await self._store.confirm(self.keys(group_id).group, token)
         except NotEnoughReplicasAfterAppend as error:
             raise CoordinatorNotAvailable(f"group {group_id!r}: {error}") from error
 
@@ -254,7 +254,8 @@ class GroupCalls:
         self, group_id: str, member_id: str, instance_id: str | None, *, for_good: bool
     ) -> None:
         """Leave a group."""
-        await self.run(group_id, _LEAVE, member_id, instance_id or "", int(for_good))
+        token = await self.run(group_id, _LEAVE, member_id, instance_id or "", int(for_good))
+        await self.confirm(group_id, token.decode())
 
     async def claim(self, group_id: str, claimant: str) -> Claim | int | None:
         """Leave to make the next assignment; ms to wait for it; or None: there is none to make."""

@@ -157,7 +157,6 @@ class Membership:
             request.instance_id,
             for_good=request.member_epoch == LEAVE,
         )
-        await self.calls.confirm(request.group_id)
         return Heartbeat(request.member_id, request.member_epoch, 0, None, 0)
 
     async def _subscribe(self, request: HeartbeatRequest) -> bool:
