@@ -12,6 +12,8 @@ from partstream.client.session import Session
 from partstream.config import AdminConfig, load
 from partstream.engine.cluster import describe_cluster
 from partstream.engine.descriptions import describe_topic, listing
+from partstream.engine.doctor.examine import examine
+from partstream.engine.doctor.probe import gather_facts
 from partstream.engine.log import Log
 from partstream.engine.offset_specs import list_offset
 from partstream.engine.partition import Partition
@@ -19,6 +21,7 @@ from partstream.engine.retention import Swept, sweep
 from partstream.errors import ClientTimeout
 from partstream.model import (
     ClusterDescription,
+    Finding,
     OffsetAndTimestamp,
     OffsetSpec,
     TopicDescription,
@@ -245,6 +248,14 @@ class Admin:
     async def maintain(self) -> Swept:
         """Do now what clients do every `log_retention_check_interval_ms`: retention and upkeep."""
         return await sweep(self._session.store, self._session.topics)
+
+    @_call
+    async def doctor(self) -> list[Finding]:
+        """What of the servers' set-up and of the topics can lose data, the worst first.
+
+        What a server refuses to tell becomes a finding, too.
+        """
+        return examine(await gather_facts(self._session.store, self._session.topics))
 
     async def _describe_topic(self, name: str) -> TopicDescription:
         topic = await self._session.topics.get(name, fresh=True)

@@ -28,6 +28,8 @@ may touch them together. `ns` is the namespace; two namespaces never meet.
 | `ns:{g:GROUP}:offsets` | hash | partition -> offset, leader epoch, metadata, time |
 | `ns:{g:GROUP}:bell:MEMBER` | channel | rings when that member has something to do |
 | `ns:{tag}:barrier` | string | the write that WAIT waits for, one a node and namespace |
+| `ns:{tag}:probe` | any, channel | what `doctor` tries commands and doorbells on; soon gone |
+| `ns:{meta}:imports` | hash | topic id and source -> the last entry imported from a plain stream |
 
 `tag` is a string of at most five characters whose slot was chosen for the partition (see `slots`).
 """
@@ -97,6 +99,7 @@ class MetaKeys:
     groups: str
     producer_id: str
     sweep: str
+    imports: str
     bell: str
 
 
@@ -113,6 +116,7 @@ class Keys:
             groups=prefix + "groups",
             producer_id=prefix + "producer-id",
             sweep=prefix + "sweep",
+            imports=prefix + "imports",
             bell=prefix + "bell",
         )
 
@@ -148,3 +152,7 @@ class Keys:
     def barrier(self, slot: int) -> str:
         """The key that the replica barrier writes on the node that holds `slot`."""
         return f"{self.namespace}:{{{tag_of(slot)}}}:barrier"
+
+    def probe(self, slot: int) -> str:
+        """The key, and the channel, that `doctor` tries things on, on the node of `slot`."""
+        return f"{self.namespace}:{{{tag_of(slot)}}}:probe"
