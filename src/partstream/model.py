@@ -16,6 +16,9 @@ OffsetSpec: TypeAlias = Literal["earliest", "latest"] | datetime | int
 A time is a datetime (without a time zone: local time) or milliseconds since 1970.
 """
 
+ResetSpec: TypeAlias = Literal["earliest", "latest"] | datetime | int
+"""Where a group's offset is set to: the log's start or end, a time, or (an int) an offset."""
+
 
 class TimestampType(IntEnum):
     """What a record's timestamp means (KIP-32)."""

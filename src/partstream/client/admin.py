@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from partstream.client.group_offsets import GroupOffsets
 from partstream.client.session import Session
 from partstream.config import AdminConfig, load
 from partstream.engine.cluster import describe_cluster
 from partstream.engine.descriptions import describe_topic, listing
 from partstream.engine.doctor.examine import examine
 from partstream.engine.doctor.probe import gather_facts
+from partstream.engine.groups.consumer_groups import ConsumerGroups
 from partstream.engine.log import Log
 from partstream.engine.offset_specs import list_offset
 from partstream.engine.partition import Partition
@@ -22,8 +24,13 @@ from partstream.errors import ClientTimeout
 from partstream.model import (
     ClusterDescription,
     Finding,
+    GroupDescription,
+    GroupListing,
+    OffsetAndMetadata,
     OffsetAndTimestamp,
+    OffsetChange,
     OffsetSpec,
+    ResetSpec,
     TopicDescription,
     TopicListing,
     TopicPartition,
@@ -74,6 +81,7 @@ class Admin:
         """
         self.config = load(AdminConfig, {"url": url, **config})
         self._session = Session(self.config, "admin client")
+        self._coordinator: ConsumerGroups | None = None
 
     async def start(self) -> None:
         """Connect.
@@ -81,10 +89,12 @@ class Admin:
         Raises:
             StoreUnavailable, StoreAuthenticationFailed, StoreTooOld, NewerLayout: as they say.
         """
-        await self._session.open()
+        await self._session.open(expire_offsets=self._expire_offsets)
 
     async def close(self) -> None:
         """Disconnect; what was done stays done."""
+        if self._coordinator is not None:
+            await self._coordinator.close()
         await self._session.close()
 
     async def __aenter__(self) -> Self:
@@ -237,6 +247,101 @@ class Admin:
         )
         return dict(zip(partitions, found, strict=True))
 
+    # Groups.
+
+    @_call
+    async def list_groups(self) -> list[GroupListing]:
+        """All groups, in order of their ids."""
+        return await self._groups.list()
+
+    @_call
+    async def describe_group(self, group_id: str) -> GroupDescription:
+        """A group: its members, what they own, and how far behind it is in each partition.
+
+        Raises:
+            GroupIdNotFound: there is no such group.
+        """
+        return await self._offsets.with_lags(await self._groups.describe(group_id))
+
+    @_call
+    async def delete_group(self, group_id: str) -> None:
+        """Delete a group and the offsets it has committed.
+
+        Raises:
+            GroupIdNotFound: there is no such group.
+            NonEmptyGroup: it has members.
+        """
+        await self._groups.delete(group_id)
+
+    @_call
+    async def list_group_offsets(self, group_id: str) -> dict[TopicPartition, OffsetAndMetadata]:
+        """What a group has committed; empty if it does not exist."""
+        return await self._offsets.committed(group_id)
+
+    @_call
+    async def reset_offsets(
+        self,
+        group_id: str,
+        to: ResetSpec | None = None,
+        *,
+        shift_by: int | None = None,
+        topics: Iterable[str] | None = None,
+        partitions: Iterable[TopicPartition] | None = None,
+        dry_run: bool = False,
+    ) -> list[OffsetChange]:
+        """Set a group's offsets to the log's start or end, an offset, or a time, or shift them.
+
+        Offsets that a partition does not have become its nearest one, as with Kafka's own tool.
+
+        Args:
+            to: `"earliest"`, `"latest"`, an offset, or a datetime: the first record at or after
+                it, or the end if there is none.
+            shift_by: instead of `to`: so many records forward, or back if negative.
+            topics: all partitions of these. Default: every partition with a committed offset.
+            partitions: these partitions, beside those of `topics`.
+            dry_run: only say what would change.
+
+        Returns:
+            The offset of each partition before and after.
+
+        Raises:
+            NonEmptyGroup: the group has members; nothing was changed. Not with `dry_run`.
+            UnknownTopicOrPartition, InvalidRequest: as they say.
+        """
+        names: list[TopicPartition] | None = None
+        if topics is not None or partitions is not None:
+            names = [*(await self._offsets.of_topics(topics or ())), *(partitions or ())]
+        changes = await self._offsets.plan_reset(group_id, names, to, shift_by)
+        if not dry_run:
+            await self._offsets.alter(
+                group_id, {change.partition: change.after for change in changes}
+            )
+        return changes
+
+    @_call
+    async def alter_group_offsets(
+        self, group_id: str, offsets: Mapping[TopicPartition, OffsetAndMetadata | int]
+    ) -> None:
+        """Set committed offsets as given, also such as the log does not have (yet).
+
+        Raises:
+            NonEmptyGroup: the group has members.
+            UnknownTopicOrPartition: there is no such partition.
+        """
+        await self._offsets.alter(group_id, offsets)
+
+    @_call
+    async def delete_group_offsets(
+        self, group_id: str, partitions: Iterable[TopicPartition]
+    ) -> None:
+        """Forget committed offsets.
+
+        Raises:
+            GroupIdNotFound: there is no such group.
+            GroupSubscribedToTopic: members subscribe to one of the topics.
+        """
+        await self._offsets.delete(group_id, partitions)
+
     # The deployment.
 
     @_call
@@ -247,7 +352,9 @@ class Admin:
     @_call
     async def maintain(self) -> Swept:
         """Do now what clients do every `log_retention_check_interval_ms`: retention and upkeep."""
-        return await sweep(self._session.store, self._session.topics)
+        return await sweep(
+            self._session.store, self._session.topics, expire_offsets=self._expire_offsets
+        )
 
     @_call
     async def doctor(self) -> list[Finding]:
@@ -256,6 +363,20 @@ class Admin:
         What a server refuses to tell becomes a finding, too.
         """
         return examine(await gather_facts(self._session.store, self._session.topics))
+
+    @property
+    def _groups(self) -> ConsumerGroups:
+        store, topics = self._session.store, self._session.topics
+        if self._coordinator is None:
+            self._coordinator = ConsumerGroups(store, topics)
+        return self._coordinator
+
+    @property
+    def _offsets(self) -> GroupOffsets:
+        return GroupOffsets(self._session.store, self._session.topics, self._groups)
+
+    async def _expire_offsets(self) -> int:
+        return await self._groups.expire_offsets()
 
     async def _describe_topic(self, name: str) -> TopicDescription:
         topic = await self._session.topics.get(name, fresh=True)
