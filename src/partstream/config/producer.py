@@ -92,6 +92,13 @@ class ProducerConfig(AutoCreateConfig):
     value_serializer: Callable[[Any], bytes | None] | None = None
     """Makes bytes of a value. `None`: values are given as bytes, or as `None` (a tombstone)."""
 
+    on_log_loss: Callable[[Any], None] | None = None
+    """Called with a `LogLoss` when records that had been acknowledged turn out to be gone.
+
+    A failover or a crash of Redis may take back what had not been replicated or written to disk;
+    the producer notices by the leader epoch. Losses are logged as warnings, too.
+    """
+
     @model_validator(mode="after")
     def _idempotence(self) -> ProducerConfig:
         if not self.enable_idempotence:

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 from partstream.engine.partition import Partition
 from partstream.engine.reading import read_entries
-from partstream.errors import UnknownTopicId
+from partstream.errors import OffsetOutOfRange, UnknownTopicId
 from partstream.store.scripts import Script
 from partstream.store.store import Store
 
 _APPEND = Script("log/append")
 _TRUNCATE = Script("log/truncate")
-_CHUNK = 64
+_CHUNK_BYTES = 1 << 20
+_MOVED = -1
 
 BEGIN = "begin"
 """The producer's first batch to this partition, at its epoch."""
@@ -53,7 +54,7 @@ class EpochEnd(NamedTuple):
     """Where the records of an epoch end (OffsetForLeaderEpoch, KIP-320)."""
 
     leader_epoch: int
-    """The asked epoch, or the largest one below it that has records; -1 if there is none."""
+    """The asked epoch, or the largest one below it that there was; -1 if it is not known here."""
     end_offset: int
 
 
@@ -64,7 +65,7 @@ class Log:
         self._store = store
 
     def submit(
-        self, partition: Partition, batch: bytes, line: str
+        self, partition: Partition, batch: bytes, line: str, *, least_replicas: int = 0
     ) -> asyncio.Future[list[Any]] | None:
         """Send a batch behind all that was sent to the same node, once, without waiting.
 
@@ -82,20 +83,28 @@ class Log:
             batch,
             keys.bell,
             line,
+            least_replicas,
         )
 
-    async def append(self, partition: Partition, batch: bytes, *, line: str = ANY) -> Appended:
+    async def append(
+        self, partition: Partition, batch: bytes, *, line: str = ANY, least_replicas: int = 0
+    ) -> Appended:
         """Append one batch, whose CRC the caller has checked.
 
         Raises:
             UnknownTopicId: the topic was deleted.
+            NotEnoughReplicas: fewer than `least_replicas` replicas are connected.
             RecordTooLarge, InvalidTimestamp: the topic's configs forbid it.
             OutOfOrderSequenceNumber, InvalidProducerEpoch, UnknownProducerId: idempotence.
             OutcomeUnknown: the connection broke; with a sequence it may be sent again.
         """
         keys = partition.keys
         return appended(
-            await self._store.run(_APPEND, keys.all, (partition.topic_id, batch, keys.bell, line))
+            await self._store.run(
+                _APPEND,
+                keys.all,
+                (partition.topic_id, batch, keys.bell, line, least_replicas),
+            )
         )
 
     async def bounds(self, partition: Partition) -> Bounds:
@@ -126,34 +135,44 @@ class Log:
             UnknownTopicId: the topic was deleted.
         """
         keys = partition.keys
-        start, end = map(int, await self._state(partition, "start", "end"))
-        size = 0
-        if start < offset < end:
-            size = await self._bytes_below(partition, start, offset)
-        low: int = await self._store.run(
-            _TRUNCATE,
-            [keys.log, keys.state, keys.index],
-            [partition.topic_id, offset, size],
-            idempotent=True,
-        )
+        low = _MOVED
+        while low == _MOVED:
+            start, end, total = map(int, await self._state(partition, "start", "end", "total"))
+            size = total
+            if start < offset < end:
+                size = await self._bytes_below(partition, offset)
+            elif offset > end:
+                raise OffsetOutOfRange(
+                    f"offset {offset} of {partition} is not between 0 and its end {end}"
+                )
+            low = await self._store.run(
+                _TRUNCATE,
+                [keys.log, keys.state, keys.index],
+                [partition.topic_id, offset, size, start],
+                idempotent=True,
+            )
         await self._store.confirm(keys.log)
         return low
 
-    async def _bytes_below(self, partition: Partition, start: int, offset: int) -> int:
+    async def _bytes_below(self, partition: Partition, offset: int) -> int:
         """The bytes of the log up to the last batch that lies whole below an offset."""
         rows = await self._store.execute(
             "ZRANGE", partition.keys.index, 0, -1, key=partition.keys.index
         )
-        base_end, base_bytes = start, 0
+        base_end, base_bytes, entries = 0, 0, 1
         for row in rows:
-            row_end, row_bytes = map(int, row.split(b":")[:2])
+            row_end, row_bytes, largest = map(int, row.split(b":"))
             if row_end > offset:
+                entries = max(1, _CHUNK_BYTES // max(1, largest))
                 break
             base_end, base_bytes = row_end, row_bytes
+        else:
+            (largest_open,) = await self._state(partition, "segment_max")
+            entries = max(1, _CHUNK_BYTES // max(1, int(largest_open)))
         while True:
-            batches = await read_entries(self._store, partition, base_end, _CHUNK, until=offset)
+            batches = await read_entries(self._store, partition, base_end, entries, until=offset)
             base_bytes += sum(len(batch.payload) for batch in batches)
-            if len(batches) < _CHUNK:
+            if len(batches) < entries:
                 return base_bytes
             base_end = batches[-1].next_offset
 
@@ -180,10 +199,14 @@ def parse_epochs(history: bytes) -> list[tuple[int, int]]:
 
 
 def epoch_end(history: list[tuple[int, int]], log_end: int, epoch: int) -> EpochEnd:
-    """Where the records of `epoch` end, by a partition's history."""
-    found = EpochEnd(-1, -1)
-    for at, (own, _) in enumerate(history):
+    """Where the records of `epoch` end, by a partition's history, as Kafka answers it.
+
+    An epoch above all that are known is not known: its records are lost. One below all of them is
+    older than the history, and ends where that begins.
+    """
+    below = -1
+    for own, start in history:
         if own > epoch:
-            break
-        found = EpochEnd(own, history[at + 1][1] if at + 1 < len(history) else log_end)
-    return found
+            return EpochEnd(below if below >= 0 else epoch, start)
+        below = own
+    return EpochEnd(epoch, log_end) if below == epoch >= 0 else EpochEnd(-1, -1)

@@ -23,7 +23,7 @@ _DELTA = Struct(">i")
 _DELTA_AT = 23
 _LEAST_BATCH = 61
 _LAST_SEQUENCE = "18446744073709551615"
-_STATE_FIELDS = ("id", "start", "end", "epoch", "segment_max", "max_message_bytes")
+_STATE_FIELDS = ("id", "start", "end", "epoch", "segment_base", "segment_max", "max_message_bytes")
 
 
 class StoredBatch(NamedTuple):
@@ -64,23 +64,34 @@ class Cursor:
     offset: int
     stretches: list[Stretch] = field(default_factory=list)
     """In order; all that is known, the part that is being written as far as it was seen."""
-    largest_ever: int = 1_048_588
-    """No entry beyond the known stretches is larger."""
+    largest_ever: int | None = None
+    """No entry beyond the known stretches is larger; None before anything is known."""
+    segment: bytes = b""
+    """Where the segment being written began when it was last seen: how many bytes came before."""
+    reached: int = 0
+    leader_epoch: int = -1
+
+    def forget_if_moved(self, leader_epoch: int) -> None:
+        """What is known holds for what lies ahead, in the history in which it was seen."""
+        if self.offset < self.reached or leader_epoch != self.leader_epoch:
+            self.stretches, self.segment = [], b""
+        self.reached, self.leader_epoch = self.offset, leader_epoch
 
     def entries_within(self, budget: int) -> tuple[int, int | None]:
         """How many entries to ask for, and the end offset beyond which not to (None: any)."""
         at = bisect_right(self.stretches, self.offset, key=lambda stretch: stretch.end)
         if at == len(self.stretches):
-            return max(1, budget // self.largest_ever), None
+            return (1 if self.largest_ever is None else max(1, budget // self.largest_ever)), None
         stretch = self.stretches[at]
         return max(1, budget // max(1, stretch.largest)), stretch.end
 
-    def learn(self, stretch: Stretch) -> None:
-        """Take in what the state says of the part being written."""
+    def learn(self, stretches: list[Stretch]) -> None:
+        """Take in stretches that were seen; what is known already counts."""
         while self.stretches and self.stretches[0].end <= self.offset:
             del self.stretches[0]
-        if not self.stretches or self.stretches[-1].end < stretch.end:
-            self.stretches.append(stretch)
+        for stretch in stretches:
+            if stretch.end > (self.stretches[-1].end if self.stretches else self.offset):
+                self.stretches.append(stretch)
 
 
 async def fetch(store: Store, cursor: Cursor, max_bytes: int) -> Fetched:
@@ -93,19 +104,24 @@ async def fetch(store: Store, cursor: Cursor, max_bytes: int) -> Fetched:
         StoreUnavailable: as it says.
     """
     partition = cursor.partition
+    cursor.forget_if_moved(cursor.leader_epoch)
     entries, until = cursor.entries_within(max_bytes)
     state_command = ("HMGET", partition.keys.state, *_STATE_FIELDS)
     range_command = _range(partition, cursor.offset, until, entries)
     state, rows = await _both(store, partition, state_command, range_command)
-    topic_id, start, end, epoch, largest, most = state
+    topic_id, start, end, epoch, segment, largest, most = state
     if topic_id is None or topic_id.decode() != partition.topic_id:
         raise UnknownTopicId(f"partition {partition} was deleted")
     log_start, log_end = int(start), int(end)
-    cursor.largest_ever = max(cursor.largest_ever, int(most))
+    cursor.forget_if_moved(int(epoch))
+    cursor.largest_ever = max(cursor.largest_ever or 1, int(most))
     if until is None and log_end > cursor.offset:
-        if not cursor.stretches and log_start < log_end:
-            cursor.stretches = await _stretches(store, partition)
-        cursor.learn(Stretch(log_end, max(1, int(largest))))
+        if segment != cursor.segment:
+            # Segments ended since the last look: the largest entry of the one being written now
+            # says nothing of theirs.
+            cursor.learn(await _stretches(store, partition))
+            cursor.segment = segment
+        cursor.learn([Stretch(log_end, max(1, int(largest)))])
     return Fetched([stored_batch(row) for row in rows], log_start, log_end, int(epoch))
 
 
@@ -150,9 +166,9 @@ async def _both(
     except PartstreamError:
         one = two = None
     if one is not None and two is not None:
-        state, rows = await asyncio.gather(one, two, return_exceptions=True)
-        if not isinstance(state, BaseException) and not isinstance(rows, BaseException):
-            return state, rows
+        await asyncio.wait((one, two))
+        if one.exception() is None and two.exception() is None:
+            return one.result(), two.result()
     key = partition.keys.log
     return await store.execute(*first, key=key), await store.execute(*second, key=key)
 

@@ -29,10 +29,11 @@ async def offset_for_time(
     if start is None:
         raise UnknownTopicId(f"partition {partition} was deleted")
     position = int(start)
-    rows = await store.execute("ZRANGE", keys.index, 1, -1, "WITHSCORES", key=keys.index)
-    for row, score in zip(rows[::2], rows[1::2], strict=True):
-        if float(score) >= timestamp:
-            break
+    # The last row whose timestamps are all too early; the row of the log start is always there.
+    rows = await store.execute(
+        "ZREVRANGEBYSCORE", keys.index, f"({timestamp}", "-inf", "LIMIT", 0, 1, key=keys.index
+    )
+    for row in rows:
         position = max(position, int(row.split(b":")[0]))
     while True:
         batches = await read_entries(store, partition, position, _CHUNK)

@@ -26,7 +26,6 @@ from partstream.engine.partition import (
 )
 from partstream.errors import (
     InvalidPartitions,
-    NotController,
     TopicAlreadyExists,
     UnknownTopicId,
     UnknownTopicOrPartition,
@@ -170,11 +169,9 @@ class Topics:
             made = [make_partition(keys, name, topic.id, i) for i in range(count, partitions)]
             await _gather(self._make(partition, topic.config) for partition in made)
             row = encode_topic(topic.id, partitions, topic.config, topic.version + 1)
-            try:
-                await self._publish(name, topic.id, row, topic.row)
-            except NotController:
-                continue  # somebody changed it meanwhile; partitions that are there are kept
-            return decode_topic(keys, name, row)
+            if await self._publish(name, topic.id, row, topic.row):
+                return decode_topic(keys, name, row)
+            # Somebody changed it meanwhile: look again. The partitions made are kept.
 
     async def alter(self, name: str, changes: Mapping[str, object | None]) -> Topic:
         """Change configs; None puts one back to its default (IncrementalAlterConfigs).
@@ -187,13 +184,10 @@ class Topics:
             topic = await self.get(name, fresh=True)
             config = topic.config.altered(changes)
             row = encode_topic(topic.id, len(topic.partitions), config, topic.version + 1)
-            try:
-                await self._publish(name, topic.id, row, topic.row)
-            except NotController:
-                continue
-            changed = decode_topic(self._store.keys, name, row)
-            await self.configure(changed)
-            return changed
+            if await self._publish(name, topic.id, row, topic.row):
+                changed = decode_topic(self._store.keys, name, row)
+                await self.configure(changed)
+                return changed
 
     async def configure(self, topic: Topic) -> None:
         """Give every partition its topic's configs; older ones than it has do no harm."""
@@ -218,15 +212,12 @@ class Topics:
         while True:
             topic = await self.get(name, fresh=True)
             note = await self._note("deleting", name, topic.partitions)
-            try:
-                await self._store.run(
-                    _UNPUBLISH,
-                    [meta.topics, meta.pending],
-                    [name, topic.row, topic.id, note, meta.bell],
-                )
-            except NotController:
-                continue
-            break
+            if await self._store.run(
+                _UNPUBLISH,
+                [meta.topics, meta.pending],
+                [name, topic.row, topic.id, note, meta.bell],
+            ):
+                break
         self._forget()
         await self._store.confirm(meta.topics)
         await self._unmake(topic.id, topic.partitions)
@@ -288,13 +279,15 @@ class Topics:
         )
         await self._store.confirm(partition.keys.log)
 
-    async def _publish(self, name: str, topic_id: str, row: bytes, old: bytes) -> None:
+    async def _publish(self, name: str, topic_id: str, row: bytes, old: bytes) -> bool:
+        """Replace a topic's row; False if it is not `old` any more."""
         meta = self._store.keys.meta
-        await self._store.run(
+        published = await self._store.run(
             _PUBLISH, [meta.topics, meta.pending], [name, topic_id, row, old, meta.bell]
         )
         self._forget()
         await self._store.confirm(meta.topics)
+        return bool(published)
 
     async def _unmake(self, topic_id: str, partitions: Iterable[Partition]) -> None:
         await _gather(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from hiredis import pack_command
 from redis.exceptions import RedisError
@@ -21,7 +21,8 @@ from partstream.store.target import Address
 
 Argument: TypeAlias = bytes | str | int | float
 
-_pack: Callable[[tuple[Argument, ...]], bytes] = pack_command
+# Its stub takes only tuples of one.
+_pack = cast("Callable[[tuple[Argument, ...]], bytes]", pack_command)
 
 
 class Link:

@@ -26,10 +26,13 @@ _BY_TYPE: tuple[tuple[type[Exception], type[errors.PartstreamError]], ...] = (
     (redis_errors.ConnectionError, errors.StoreUnavailable),
     (redis_errors.TimeoutError, errors.StoreUnavailable),
     (OSError, errors.StoreUnavailable),
+    (ASK, errors.StoreUnavailable),  # MOVED too
+    *((passing, errors.StoreUnavailable) for passing in PASSING),
 )
 
 _BY_PREFIX: tuple[tuple[str, type[errors.PartstreamError]], ...] = (
     ("WRONGTYPE", errors.ForeignKey),
+    ("The ID specified in XADD is equal or smaller", errors.ForeignKey),
     ("OOM ", errors.StoreOutOfMemory),
     ("NOPERM", errors.StorePermissionDenied),
     ("NOAUTH", errors.StoreAuthenticationFailed),
@@ -37,6 +40,7 @@ _BY_PREFIX: tuple[tuple[str, type[errors.PartstreamError]], ...] = (
     ("MISCONF", errors.StoreUnavailable),
     ("NOREPLICAS", errors.NotEnoughReplicas),
     ("UNBLOCKED", errors.OutcomeUnknown),
+    ("BUSY ", errors.StoreUnavailable),
 )
 
 

@@ -49,6 +49,14 @@ class Heartbeat:
     """The version of the member's row: goes into its next heartbeat as `seen`."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """What a member's client is configured to."""
+
+    session_ms: int
+    interval_ms: int
+
+
 class Membership:
     """Heartbeats: join, live, rebalance, leave."""
 
@@ -118,29 +126,10 @@ class Membership:
         if member_epoch < 0:
             return await self._leave(request)
         self._assigner.remember(group_id)
+        times = _Times(session_timeout_ms, heartbeat_interval_ms)
         if member_epoch == JOIN:
-            number = time.time_ns() if incarnation is None else incarnation
-            told, view = await self.calls.join(request, number, session_timeout_ms, self._max_size)
-            first = view.row
-        else:
-            catalog = await self._assigner.catalog()
-            answer = await self.calls.beat(request, session_timeout_ms, seen, catalog.fingerprint)
-            if isinstance(answer, int):
-                # Nothing has changed since the answer that `seen` comes from was confirmed.
-                interval = _sooner(heartbeat_interval_ms, answer)
-                return Heartbeat(member_id, member_epoch, interval, None, seen or 0)
-            view, first = answer, answer.row
-            told = member_epoch != view.row.epoch
-            if told:
-                _check_owned(request, view)
-            if await self._subscribe(request):
-                view = await self.calls.look(group_id, member_id)
-        if not told:
-            view = await self._advance(request, view, seen)
-        await self.calls.confirm(group_id)
-        return _answer(
-            request, view, heartbeat_interval_ms, seen, changed=told or first != view.row
-        )
+            return await self._join(request, times, incarnation or time.time_ns())
+        return await self._beat(request, times, seen)
 
     def bell_channel(self, group_id: str, member_id: str) -> str:
         """The shard channel that rings when a heartbeat of that member would bring news."""
@@ -149,6 +138,30 @@ class Membership:
     async def close(self) -> None:
         """End what is under way. The store stays open."""
         await self._assigner.close()
+
+    async def _join(self, request: HeartbeatRequest, times: _Times, incarnation: int) -> Heartbeat:
+        told, view = await self.calls.join(request, incarnation, times.session_ms, self._max_size)
+        if not told:
+            view = await self._advance(request, view, None)
+        return await self._answer(request, times, view, news=True)
+
+    async def _beat(self, request: HeartbeatRequest, times: _Times, seen: int | None) -> Heartbeat:
+        catalog = await self._assigner.catalog()
+        view = await self.calls.beat(request, times.session_ms, seen, catalog.fingerprint)
+        if isinstance(view, int):
+            # Nothing has changed since the answer that `seen` comes from, which was confirmed.
+            interval = _sooner(times.interval_ms, view)
+            return Heartbeat(request.member_id, request.member_epoch, interval, None, seen or 0)
+        before = view.row
+        missed = request.member_epoch != before.epoch
+        if missed:
+            _check_owned(request, view)
+        if await self._subscribe(request):
+            view = await self.calls.look(request.group_id, request.member_id)
+        if not missed:
+            view = await self._advance(request, view, seen)
+        news = missed or view.row != before or (seen is not None and seen != view.row.seq)
+        return await self._answer(request, times, view, news=news)
 
     async def _leave(self, request: HeartbeatRequest) -> Heartbeat:
         await self.calls.leave(
@@ -177,6 +190,8 @@ class Membership:
         """Take all the steps that the member can take now."""
         group_id, member_id = request.group_id, request.member_id
         known = request.member_epoch if request.member_epoch != JOIN else view.row.epoch
+        if seen is None:
+            seen = view.row.seq
         waits = 0
         for _ in range(_MOST_STEPS):
             if view.row.epoch != known and request.member_epoch != JOIN:
@@ -192,14 +207,34 @@ class Membership:
                     await self._assigner.review(group_id, within=_ASSIGN_S)
                 view = await self.calls.look(group_id, member_id)
                 continue
-            # Only a member that has seen its row can tell that it let go of what is revoked.
-            speaks = seen is None or seen == view.row.seq
-            owned = request.owned if speaks else None
+            # Only a member that has seen its row can tell that it let go of what is revoked: not
+            # one whose row this very call, or another since it was sent, has changed.
+            owned = request.owned if view.row.seq == seen else None
             step = reconcile(view.row, view.target, view.target_epoch, view.busy, owned)
             if step is None:
                 break
             view = await self.calls.apply(group_id, member_id, view, step)
         return view
+
+    async def _answer(
+        self, request: HeartbeatRequest, times: _Times, view: View, *, news: bool
+    ) -> Heartbeat:
+        await self.calls.confirm(request.group_id, view.token)
+        row = view.row
+        if request.owned is not None and frozenset(request.owned) != row.assigned:
+            news = True
+        interval_ms = times.interval_ms
+        if not row.epoch == view.epoch == view.target_epoch and not row.revoking:
+            interval_ms = min(interval_ms, _SOON_MS)
+        elif row.assigned != view.target and not row.revoking:
+            interval_ms = min(interval_ms, _WAITING_MS)
+        return Heartbeat(
+            request.member_id,
+            row.epoch,
+            _sooner(interval_ms, view.next_deadline_ms),
+            row.assigned if news else None,
+            row.seq,
+        )
 
 
 def _check_owned(request: HeartbeatRequest, view: View) -> None:
@@ -225,27 +260,6 @@ def _merged(before: Subscription, request: HeartbeatRequest) -> Subscription:
     if request.rebalance_timeout_ms > 0:
         after = replace(after, rebalance_timeout_ms=request.rebalance_timeout_ms)
     return after
-
-
-def _answer(
-    request: HeartbeatRequest, view: View, interval_ms: int, seen: int | None, *, changed: bool
-) -> Heartbeat:
-    row = view.row
-    news = changed or request.member_epoch == JOIN or (seen is not None and seen != row.seq)
-    if request.owned is not None and frozenset(request.owned) != row.assigned:
-        news = True
-    if view.epoch > view.target_epoch or (
-        not row.revoking and (row.epoch != view.target_epoch or row.assigned != view.target)
-    ):
-        behind = view.epoch > view.target_epoch or row.epoch != view.target_epoch
-        interval_ms = min(interval_ms, _SOON_MS if behind else _WAITING_MS)
-    return Heartbeat(
-        request.member_id,
-        row.epoch,
-        _sooner(interval_ms, view.next_deadline_ms),
-        row.assigned if news else None,
-        row.seq,
-    )
 
 
 def _sooner(interval_ms: int, next_deadline_ms: int) -> int:

@@ -11,10 +11,11 @@
 -- ARGV[3]  bell          shard channel, rung if somebody listens
 -- ARGV[4]  line          for a batch with a sequence: `begin`, the producer's first one to this
 --                        partition; `go on`, a later one; `any`, the caller can not tell
+-- ARGV[5]  least         replicas that must be connected (min.insync.replicas - 1 with acks=all)
 --
 -- Returns  {base offset, leader epoch, append time or -1, log start, replicas, token, duplicate}
 --          or an error code: 100 UNKNOWN_TOPIC_ID, 10 MESSAGE_TOO_LARGE, 32 INVALID_TIMESTAMP,
---          45 OUT_OF_ORDER_SEQUENCE_NUMBER, 47 INVALID_PRODUCER_EPOCH, 59 UNKNOWN_PRODUCER_ID
+--          19 NOT_ENOUGH_REPLICAS, 45 OUT_OF_ORDER_SEQUENCE_NUMBER, 47 INVALID_PRODUCER_EPOCH, 59 UNKNOWN_PRODUCER_ID
 --
 -- All that may refuse comes before XADD: what raises after it is a duplicate in the making.
 --@include includes/now.lua
@@ -23,7 +24,7 @@
 local batch = ARGV[2]
 local state = redis.call('HMGET', KEYS[2], 'id', 'end', 'start', 'epoch', 'token', 'total', 'base',
   'segment_base', 'segment_max', 'segment_time', 'max_timestamp', 'log_append_time', 'after_max',
-  'segment_bytes', 'segment_ms', 'retention_bytes', 'max_message_bytes')
+  'segment_bytes', 'segment_ms', 'retention_bytes', 'max_message_bytes', 'before_max')
 if state[1] ~= ARGV[1] then return redis.error_reply('KAFKA 100 the topic was deleted') end
 if #batch > tonumber(state[17]) then
   return redis.error_reply('KAFKA 10 a batch of ' .. #batch .. ' bytes is larger than'
@@ -35,16 +36,25 @@ local segment_max, segment_time = tonumber(state[9]), tonumber(state[10])
 local max_timestamp, log_append_time = tonumber(state[11]), state[12] == '1'
 
 local now = now_ms()
-local _, last_delta, _, timestamp, producer, producer_epoch, sequence =
+local _, last_delta, first_timestamp, timestamp, producer, producer_epoch, sequence =
   struct.unpack('>i2i4i8i8i8i2i4', batch, 22)
 if log_append_time then
   timestamp = now
 elseif timestamp > now + tonumber(state[13]) then
   return redis.error_reply('KAFKA 32 timestamp ' .. string.format('%.0f', timestamp)
     .. ' is more than message.timestamp.after.max.ms = ' .. state[13] .. ' ahead of the server')
+elseif first_timestamp >= 0 and first_timestamp < now - tonumber(state[18]) then
+  -- The header knows the first and the largest timestamp, so one in the middle that is older than
+  -- the first is let through: to find it would mean to decode the batch.
+  return redis.error_reply('KAFKA 32 timestamp ' .. string.format('%.0f', first_timestamp)
+    .. ' is more than message.timestamp.before.max.ms = ' .. state[18] .. ' behind the server')
 end
 
 local token, replicas = replication()
+if token ~= '' and replicas < tonumber(ARGV[5]) then
+  return redis.error_reply('KAFKA 19 ' .. replicas .. ' replicas are connected, min.insync.replicas'
+    .. ' asks for ' .. ARGV[5])
+end
 local history = nil
 if token ~= state[5] and token ~= '' then
   -- Another history begins. A byte of the token keeps two primaries that both believe they lead

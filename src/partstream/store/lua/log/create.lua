@@ -19,7 +19,7 @@
 local present = redis.call('EXISTS', unpack(KEYS))
 if present > 0 then
   if present == #KEYS and redis.call('HGET', KEYS[2], 'id') == ARGV[1] then return 0 end
-  return redis.error_reply('KAFKA -1 keys under ' .. KEYS[2] .. ' are not those of a partition')
+  return redis.error_reply('WRONGTYPE keys beside ' .. KEYS[2] .. ' are not those of a partition')
 end
 local token = replication()
 redis.call('XADD', KEYS[1], '0-1', 'b', '')

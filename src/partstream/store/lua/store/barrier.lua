@@ -8,7 +8,7 @@
 --
 -- A replica counts as in sync while it is online and has acknowledged something within max_lag.
 --@include includes/replication.lua
-redis.call('SET', KEYS[1], '1')
+redis.call('SET', KEYS[1], '1', 'EX', '3600')
 local token, _, info = replication()
 local in_sync = 0
 for line in string.gmatch(info, 'slave%d+:([^\r\n]+)') do

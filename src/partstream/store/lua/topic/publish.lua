@@ -9,8 +9,8 @@
 -- ARGV[4]  old      the row that it replaces, byte for byte; empty for a new topic
 -- ARGV[5]  bell     shard channel
 --
--- Returns  1, or an error code: 36 TOPIC_ALREADY_EXISTS, 3 UNKNOWN_TOPIC_OR_PARTITION,
---          41 NOT_CONTROLLER if it was changed meanwhile (read again, try again)
+-- Returns  1; 0 if the row was changed meanwhile (read it again, try again); or an error code:
+--          36 TOPIC_ALREADY_EXISTS, 3 UNKNOWN_TOPIC_OR_PARTITION, 7 REQUEST_TIMED_OUT
 local row = redis.call('HGET', KEYS[1], ARGV[1])
 if ARGV[4] == '' then
   if row then return redis.error_reply("KAFKA 36 Topic '" .. ARGV[1] .. "' already exists.") end
@@ -20,7 +20,7 @@ if ARGV[4] == '' then
 elseif not row then
   return redis.error_reply("KAFKA 3 topic '" .. ARGV[1] .. "' does not exist")
 elseif row ~= ARGV[4] then
-  return redis.error_reply("KAFKA 41 topic '" .. ARGV[1] .. "' was changed meanwhile")
+  return 0
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 redis.call('HDEL', KEYS[2], ARGV[2])

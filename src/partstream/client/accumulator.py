@@ -1,0 +1,182 @@
+"""Records on their way into batches: one open batch a partition, memory that is bounded.
+
+Records are put into the open batch by `Route.append`, on the thread that sends. What is here
+happens once a batch.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from partstream.client.delivery import Delivery, Outcome
+from partstream.errors import RecordTooLarge
+from partstream.model import TopicPartition
+from partstream.records.codec import BatchBuilder, HeaderList, size_of
+from partstream.records.header import with_producer
+
+
+class Batch:
+    """Records of one partition that go together."""
+
+    __slots__ = (
+        "append", "attempts", "builder", "count", "created", "memory", "number", "outcome",
+        "payload", "sequence",
+    )  # fmt: skip
+
+    def __init__(self, where: TopicPartition, codec: int, limit: int, memory: int) -> None:
+        self.builder = BatchBuilder(codec, limit)
+        self.append = self.builder.c_append
+        self.count = 0
+        self.memory = memory
+        self.created = time.monotonic()
+        self.outcome = Outcome(where)
+        self.payload = b""
+        """The encoded batch; empty until it is first sent."""
+        self.sequence = -1
+        """Of its first record; -1 without idempotence."""
+        self.number = 0
+        """Its place in its partition's line."""
+        self.attempts = 0
+
+    def encode(self, producer_id: int, epoch: int, sequence: int) -> None:
+        """Make the bytes that are sent; again if the producer's epoch has changed since."""
+        if self.payload:
+            self.payload = with_producer(self.payload, producer_id, epoch, sequence)
+        else:
+            self.builder.count = self.count
+            self.payload = self.builder.build(producer_id, epoch, sequence)
+            del self.builder, self.append
+        self.sequence = sequence
+
+
+class Queue:
+    """The batches of one partition that were not sent yet."""
+
+    __slots__ = ("codec", "limit", "lock", "open", "ready", "where")
+
+    def __init__(self, where: TopicPartition, *, codec: int, limit: int) -> None:
+        self.where = where
+        self.codec = codec
+        """How new batches are compressed."""
+        self.limit = limit
+        """The topic's max.message.bytes."""
+        self.lock = threading.Lock()
+        self.open: Batch | None = None
+        self.ready: deque[Batch] = deque()
+
+    def seal(self) -> bool:
+        """Take no more records into the open batch; False if there is none."""
+        with self.lock:
+            if self.open is None:
+                return False
+            self.ready.append(self.open)
+            self.open = None
+            return True
+
+
+class Accumulator:
+    """Bounded memory, and the rules by which records become batches."""
+
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        buffer_memory: int,
+        max_request_size: int,
+        on_open: Callable[[Queue], Any],
+        on_full: Callable[[Queue], Any],
+    ) -> None:
+        """`on_open` is told of a queue's first record, `on_full` of a batch that is complete.
+
+        Both are called from the thread that appends.
+        """
+        self._batch_size = min(batch_size, max_request_size)
+        self._max_request_size = max_request_size
+        self._on_open = on_open
+        self._on_full = on_full
+        self._buffer_memory = buffer_memory
+        self._free = buffer_memory
+        self._lock = threading.Lock()
+
+    def begin_batch(
+        self,
+        queue: Queue,
+        timestamp: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: HeaderList,
+    ) -> Delivery | None:
+        """Put a record that the open batch did not take into a new one; None without memory.
+
+        Another thread may have begun one meanwhile: that is tried first.
+
+        Raises:
+            RecordTooLarge: it is larger than max_request_size or the topic's limit.
+            TypeError, ValueError, OverflowError, BufferError: something has the wrong type.
+        """
+        full = False
+        with queue.lock:
+            batch = queue.open
+            if (
+                batch is not None
+                and batch.append(batch.count, timestamp, key, value, headers) is not None
+            ):
+                batch.count += 1
+                return Delivery(batch.outcome, batch.count - 1, timestamp)
+            fresh = self._fresh_batch(queue, key, value, headers)
+            if fresh is None:
+                return None
+            try:
+                fresh.append(0, timestamp, key, value, headers)
+            except BaseException:
+                self.release(fresh)
+                raise
+            fresh.count = 1
+            if batch is not None:
+                queue.ready.append(batch)
+                full = True
+            queue.open = fresh
+        if full:
+            self._on_full(queue)
+        self._on_open(queue)
+        return Delivery(fresh.outcome, 0, timestamp)
+
+    def release(self, batch: Batch) -> None:
+        """Give back the memory of a batch that is done with."""
+        with self._lock:
+            self._free += batch.memory
+
+    @property
+    def free(self) -> int:
+        """Bytes left."""
+        return self._free
+
+    def _fresh_batch(
+        self,
+        queue: Queue,
+        key: bytes | None,
+        value: bytes | None,
+        headers: HeaderList,
+    ) -> Batch | None:
+        size = size_of(key, value, headers)
+        if size > self._max_request_size:
+            raise RecordTooLarge(
+                f"a record of {size} bytes for {queue.where.topic!r} is larger than "
+                f"max_request_size={self._max_request_size}"
+            )
+        if size > queue.limit and not queue.codec:
+            raise RecordTooLarge(
+                f"a record of {size} bytes for {queue.where.topic!r} is larger than the topic's "
+                f"max.message.bytes={queue.limit}"
+            )
+        memory = max(self._batch_size, size)
+        with self._lock:
+            # One batch is let through even if it is larger than the whole buffer.
+            if memory > self._free and self._free < self._buffer_memory:
+                return None
+            self._free -= memory
+        return Batch(queue.where, queue.codec, min(self._batch_size, queue.limit), memory)

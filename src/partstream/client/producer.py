@@ -1,0 +1,312 @@
+"""The asyncio producer: records in, deliveries out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from partstream.client.accumulator import Accumulator, Batch, Queue
+from partstream.client.delivery import Delivery
+from partstream.client.line import Line, LogLoss
+from partstream.client.route import Route
+from partstream.client.session import Session, get_or_create
+from partstream.config.build import load
+from partstream.config.producer import ProducerConfig
+from partstream.engine.log import Log
+from partstream.engine.partition import Topic
+from partstream.engine.producers import new_producer_id
+from partstream.errors import (
+    BufferExhausted,
+    ClientTimeout,
+    ClosedClient,
+    PartstreamError,
+)
+from partstream.records.codec import HeaderList
+from partstream.store.store import Store
+
+_logger = logging.getLogger(__name__)
+_NO_HEADERS: HeaderList = []
+
+
+class Producer:
+    """Sends records to topics, in batches, each key in order.
+
+    Use it as `async with Producer(url, acks="all") as producer`, or call `start()` and `close()`.
+    Configs are those of `ProducerConfig`; one producer serves any number of topics and tasks.
+    """
+
+    def __init__(self, url: str | None = None, **config: Any) -> None:
+        """Check the configs; nothing is connected before `start`.
+
+        Args:
+            url: where Redis is; left out, PARTSTREAM_URL, or redis://localhost:6379.
+
+        Raises:
+            ConfigError: a key or value is not valid.
+        """
+        self.config = load(ProducerConfig, {"url": url, **config})
+        self.producer_id = -1
+        self.log: Log
+        self.losses: list[LogLoss] = []
+        """Acknowledged records that Redis lost, as far as this producer has noticed."""
+        self._session = Session(self.config, "producer")
+        self._accumulator = Accumulator(
+            batch_size=self.config.batch_size,
+            buffer_memory=self.config.buffer_memory,
+            max_request_size=self.config.max_request_size,
+            on_open=self._opened,
+            on_full=self._filled,
+        )
+        self.routes: dict[str, Route] = {}
+        """By topic. Another thread may put records on them, too; none are left on closing."""
+        self._lines: dict[Queue, Line] = {}
+        self._finding: dict[str, asyncio.Task[Route]] = {}
+        self._space = asyncio.Event()
+        self._closing = False
+        self._unwatch: Callable[[], None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop
+
+    @property
+    def store(self) -> Store:
+        """The open store, for the lines."""
+        return self._session.store
+
+    async def start(self) -> Self:
+        """Connect, and get a producer id if the producer is idempotent.
+
+        Raises:
+            StoreUnavailable, StoreAuthenticationFailed, StoreTooOld, NewerLayout: as they say.
+        """
+        if self._session.started:
+            return self
+        self._loop = asyncio.get_running_loop()
+        await self._session.open()
+        try:
+            self.log = Log(self._session.store)
+            if self.config.enable_idempotence:
+                self.producer_id = await new_producer_id(self._session.store)
+            self._unwatch = await self._session.topics.watch(self._topics_changed)
+        except BaseException:
+            await self._session.close()
+            raise
+        return self
+
+    async def send(
+        self,
+        topic: str,
+        value: Any = None,
+        *,
+        key: Any = None,
+        headers: Iterable[tuple[str, bytes | None]] | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> Delivery:
+        """Put a record on its way, and return a handle on its delivery once it is in the buffer.
+
+        Args:
+            topic: created if it does not exist and allow_auto_create_topics is on.
+            value: bytes, or what value_serializer takes; None is a tombstone.
+            key: bytes, or what key_serializer takes; records of one key keep their order.
+            headers: pairs of name and bytes.
+            partition: its number; by default the hash of the key decides, and without a key one
+                partition a batch.
+            timestamp_ms: milliseconds since 1970; by default now.
+
+        Raises:
+            SerializationError: key, value or headers have the wrong type.
+            RecordTooLarge: it is larger than max_request_size or max.message.bytes.
+            UnknownTopicOrPartition, InvalidTopic: there is no such topic or partition.
+            BufferExhausted: no room came free within max_block_ms.
+            ClientTimeout: the topic could not be looked up within max_block_ms.
+            ClosedClient: the producer is closed.
+        """
+        route = self.routes.get(topic)
+        if route is not None:
+            delivery = route.append(value, key, headers, partition, timestamp_ms)
+            if delivery is not None:
+                return delivery
+        self._check_open()
+        deadline = self._loop.time() + self.config.max_block_ms / 1000
+        while True:
+            await self._prepare(topic, deadline)
+            self._check_open()
+            delivery = self.routes[topic].append(value, key, headers, partition, timestamp_ms)
+            if delivery is not None:
+                return delivery
+
+    async def flush(self, timeout: float | None = None) -> None:
+        """Send everything that was accepted so far, and wait until each record's fate is known.
+
+        Deliveries that failed are not raised here; they raise where they are awaited.
+
+        Args:
+            timeout: seconds; None waits until delivery_timeout_ms decides.
+
+        Raises:
+            ClientTimeout: something is still on its way after `timeout`.
+        """
+        self._session.check()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._flush()
+        except TimeoutError:
+            raise ClientTimeout(f"records are still on their way after {timeout} s") from None
+
+    async def partitions_for(self, topic: str) -> int:
+        """How many partitions a topic has; it is created if that is allowed.
+
+        Raises:
+            UnknownTopicOrPartition, InvalidTopic: there is no such topic.
+        """
+        return len((await self.find(topic)).partitions)
+
+    async def close(self, timeout: float | None = None) -> None:
+        """Deliver what was accepted, then disconnect. Once closed, `send` raises ClosedClient.
+
+        Args:
+            timeout: seconds for the delivery; what is left then fails with ClosedClient. None
+                waits until delivery_timeout_ms has decided on everything.
+        """
+        if self._session.closed:
+            return
+        self._closing = True
+        self.routes.clear()
+        try:
+            if self._session.started:
+                async with asyncio.timeout(timeout):
+                    await self._flush()
+        except TimeoutError:
+            _logger.warning("closing with undelivered records after %s s", timeout)
+        finally:
+            await self._shut_down()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # What lines need (see line.Sending).
+
+    async def find(self, name: str) -> Topic:
+        """The topic as it is now, created if that is allowed."""
+        return await get_or_create(self._session.topics, name, self.config)
+
+    def settled(self, batch: Batch) -> None:
+        """Give the batch's memory back, and let whoever waits for it try again."""
+        self._accumulator.release(batch)
+        self._space.set()
+
+    def lost(self, loss: LogLoss) -> None:
+        """Report acknowledged records that are gone."""
+        _logger.warning(
+            "%s-%d has lost acknowledged records: offsets %d to %d of leader epoch %d are gone",
+            loss.topic,
+            loss.partition,
+            loss.first_offset,
+            loss.next_offset - 1,
+            loss.leader_epoch,
+        )
+        self.losses.append(loss)
+        if self.config.on_log_loss is not None:
+            self.config.on_log_loss(loss)
+
+    # Routes and lines.
+
+    async def _prepare(self, topic: str, deadline: float) -> None:
+        """Wait for what `try_send` lacked: the topic's metadata, or room in the buffer."""
+        if topic in self.routes:
+            self._space.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._space.wait()
+            except TimeoutError:
+                raise BufferExhausted(
+                    f"no room in the buffer of {self.config.buffer_memory} bytes within "
+                    f"max_block_ms={self.config.max_block_ms}"
+                ) from None
+            return
+        task = self._finding.get(topic)
+        if task is None:
+            task = self._finding[topic] = asyncio.create_task(self._open_route(topic))
+            task.add_done_callback(lambda _: self._finding.pop(topic, None))
+        try:
+            async with asyncio.timeout_at(deadline):
+                await asyncio.shield(task)
+        except TimeoutError:
+            raise ClientTimeout(
+                f"topic {topic!r} could not be looked up within max_block_ms="
+                f"{self.config.max_block_ms}"
+            ) from None
+
+    async def _open_route(self, name: str) -> Route:
+        topic = await self.find(name)
+        route = Route(topic, self.config, self._accumulator)
+        self._open_lines(route, topic)
+        self.routes[name] = route
+        return route
+
+    def _open_lines(self, route: Route, topic: Topic) -> None:
+        for queue, partition in zip(route.queues, topic.partitions, strict=True):
+            if queue not in self._lines:
+                self._lines[queue] = Line(self, topic, partition, queue)
+
+    def _topics_changed(self) -> None:
+        """Topics may have grown, changed their limits, or gone."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh_routes())
+
+    async def _refresh_routes(self) -> None:
+        for name, route in tuple(self.routes.items()):
+            try:
+                topic = await self._session.topics.get(name)
+            except PartstreamError as error:
+                _logger.debug("topic %s: %s", name, error)
+                continue
+            if len(topic.partitions) >= len(route.queues):
+                route.follow(topic)
+                self._open_lines(route, topic)
+
+    def _opened(self, queue: Queue) -> None:
+        self._loop.call_soon_threadsafe(self._lines[queue].opened)
+
+    def _filled(self, queue: Queue) -> None:
+        route = self.routes.get(queue.where.topic)
+        if route is not None:
+            route.batch_full(queue)
+        self._loop.call_soon_threadsafe(self._lines[queue].pump)
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise ClosedClient("this producer is closed")
+        _ = self._session.store
+
+    async def _flush(self) -> None:
+        futures = [
+            asyncio.wrap_future(outcome.future)
+            for line in self._lines.values()
+            for outcome in line.unfinished()
+        ]
+        for line in self._lines.values():
+            line.hurry()
+        if futures:
+            await asyncio.gather(*futures, return_exceptions=True)
+
+    async def _shut_down(self) -> None:
+        if self._unwatch is not None:
+            self._unwatch()
+        for task in (*self._finding.values(), *filter(None, [self._refreshing])):
+            task.cancel()
+        for line in self._lines.values():
+            line.abandon(ClosedClient("the producer was closed before the record was delivered"))
+        self._space.set()
+        await self._session.close()

@@ -1,0 +1,166 @@
+"""Where the records of one topic go: from key to partition, and into that partition's batch.
+
+`append` is the one function that runs for every record, on the thread that sends: it is written
+out flat, since each further call would cost a tenth of it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from time import time_ns
+from typing import Any
+
+from partstream.client.accumulator import Accumulator, Queue
+from partstream.client.delivery import Delivery
+from partstream.config.producer import ProducerConfig
+from partstream.engine.partition import Topic
+from partstream.errors import InvalidTimestamp, SerializationError, UnknownTopicOrPartition
+from partstream.model import TopicPartition
+from partstream.partitioners import KEYLESS_WHEN_EMPTY, Sticky, get_partitioner
+from partstream.records.codec import HeaderList, unfit
+from partstream.records.compression import codec_of
+
+_KEYS_REMEMBERED = 16_384
+_NO_HEADERS: HeaderList = []
+
+Headers = Iterable[tuple[str, bytes | None]]
+
+
+class Route:
+    """The queues of one topic. Used by any thread; changed by the client's loop only."""
+
+    def __init__(
+        self,
+        topic: Topic,
+        config: ProducerConfig,
+        accumulator: Accumulator,
+        *,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.name = topic.name
+        self.queues: list[Queue] = []
+        self._accumulator = accumulator
+        self._compression = config.compression_type
+        self._custom = config.partitioner
+        self._key_serializer = config.key_serializer
+        self._value_serializer = config.value_serializer
+        self._serializes = (config.key_serializer or config.value_serializer) is not None
+        self._hash = get_partitioner(topic.partitioner)
+        self._empty_is_none = topic.partitioner in KEYLESS_WHEN_EMPTY
+        self._sticky = Sticky(rng)
+        self._by_key: dict[bytes | None, Queue] = {}
+        self.follow(topic)
+
+    def append(
+        self,
+        value: Any,
+        key: Any,
+        headers: Headers | None,
+        partition: int | None,
+        timestamp_ms: int | None,
+    ) -> Delivery | None:
+        """Put a record into its batch; None if the buffer is full.
+
+        Raises:
+            SerializationError, RecordTooLarge, InvalidTimestamp, UnknownTopicOrPartition.
+        """
+        if self._serializes:
+            key, value = self._serialize(key, value)
+        if partition is None:
+            try:
+                queue = self._by_key[key]
+            except (KeyError, TypeError):
+                queue = self._choose(key)
+        else:
+            queue = self.queue(partition)
+        if timestamp_ms is None:
+            timestamp_ms = time_ns() // 1_000_000
+        elif timestamp_ms < 0:
+            raise InvalidTimestamp(f"timestamp_ms={timestamp_ms}: expected 0 or more")
+        if headers is None:
+            headers = _NO_HEADERS
+        elif type(headers) is not list:
+            headers = list(headers)
+        try:
+            with queue.lock:
+                batch = queue.open
+                if batch is not None:
+                    index = batch.count
+                    if batch.append(index, timestamp_ms, key, value, headers) is not None:
+                        batch.count = index + 1
+                        return Delivery(batch.outcome, index, timestamp_ms)
+            return self._accumulator.begin_batch(queue, timestamp_ms, key, value, headers)
+        except (TypeError, ValueError, OverflowError, BufferError) as error:
+            if isinstance(error, SerializationError):
+                raise
+            raise unfit(timestamp_ms, key, value, headers, error) from error
+
+    def queue(self, partition: int) -> Queue:
+        """The queue of one partition.
+
+        Raises:
+            UnknownTopicOrPartition: there is none of that number.
+        """
+        if not isinstance(partition, int) or not 0 <= partition < len(self.queues):
+            raise UnknownTopicOrPartition(
+                f"topic {self.name!r} has no partition {partition!r}, it has {len(self.queues)}"
+            )
+        return self.queues[partition]
+
+    def follow(self, topic: Topic) -> None:
+        """Take in new partitions, and what the topic's configs say of batches."""
+        stored = topic.config.compression_type
+        name = {"producer": self._compression, "uncompressed": "none"}.get(stored, stored)
+        codec, limit = codec_of(name), topic.config.max_message_bytes
+        queues = list(self.queues)
+        for queue in queues:
+            queue.codec, queue.limit = codec, limit
+        for index in range(len(queues), len(topic.partitions)):
+            queues.append(Queue(TopicPartition(topic.name, index), codec=codec, limit=limit))
+        # Replaced whole: a thread that is choosing a partition sees the old list or the new one.
+        self.queues = queues
+        self._by_key = {}
+
+    def batch_full(self, queue: Queue) -> None:
+        """Records without a key move on to another partition."""
+        if queue.where.partition == self._sticky.partition(len(self.queues)):
+            self._sticky.on_new_batch(len(self.queues))
+
+    def _choose(self, key: Any) -> Queue:
+        """The queue of a key that was not seen lately, or of a record without one."""
+        queues = self.queues
+        if self._custom is not None:
+            return self.queue(self._custom(key, len(queues)))
+        if key is None or (not key and self._empty_is_none):
+            return queues[self._sticky.partition(len(queues))]
+        if isinstance(key, bytearray | memoryview):
+            key = bytes(key)
+        elif not isinstance(key, bytes):
+            raise SerializationError(
+                f"key must be bytes or None, not {type(key).__name__}: {key!r:.100} "
+                "(set key_serializer to send other things)"
+            )
+        queue = queues[self._hash(key, len(queues))]
+        remembered = self._by_key
+        if len(remembered) >= _KEYS_REMEMBERED:
+            remembered.clear()
+        if queues is self.queues:
+            remembered[key] = queue
+        return queue
+
+    def _serialize(self, key: Any, value: Any) -> tuple[Any, Any]:
+        if self._key_serializer is not None:
+            key = _serialize(self._key_serializer, key, "key", self.name)
+        if self._value_serializer is not None:
+            value = _serialize(self._value_serializer, value, "value", self.name)
+        return key, value
+
+
+def _serialize(serializer: Callable[[Any], bytes | None], given: Any, what: str, topic: str) -> Any:
+    try:
+        return serializer(given)
+    except Exception as error:
+        raise SerializationError(
+            f"the {what} {given!r:.100} for topic {topic!r} cannot be serialized: {error!r}"
+        ) from error
