@@ -7,6 +7,7 @@ import inspect
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from partstream.embedded.sentinel import EmbeddedSentinel
 from partstream.embedded.server import EmbeddedServer
 from tests.servers.pool import Pool, Server
 from tests.servers.targets import Target, find_targets
+from tests.servers.tls import TlsServer, tls_server
 
 TARGETS = pytest.StashKey[tuple[Target, ...]]()
 
@@ -74,7 +76,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an `async def` test on an event loop of its own, up to its deadline."""
+    """Run an `async def` test on an event loop of its own, up to its deadline.
+
+    It fails, too, if a task failed that nobody waits for, or if it leaves tasks running: a client
+    that was closed has none.
+    """
     test: Callable[..., Any] = pyfuncitem.obj
     if not inspect.iscoroutinefunction(test):
         return None
@@ -83,13 +89,28 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     names = pyfuncitem._fixtureinfo.argnames
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
 
+    unheard: list[dict[str, Any]] = []
+
     async def within_deadline() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
         async with asyncio.timeout(seconds):
             await test(**arguments)
+        await _no_tasks_left()
 
     with asyncio.Runner() as runner:
         runner.run(within_deadline())
+    assert not unheard, f"nobody heard of: {unheard}"
     return True
+
+
+async def _no_tasks_left() -> None:
+    ours = asyncio.current_task()
+    for _ in range(100):  # those that were cancelled need a moment
+        left = [task for task in asyncio.all_tasks() if task is not ours]
+        if not left:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"left running: {left}")
 
 
 # Servers.
@@ -167,4 +188,14 @@ def fresh_sentinel(target: Target) -> Iterator[EmbeddedSentinel]:
     if target.binary is None:
         pytest.skip("needs a server binary on this machine")
     with EmbeddedSentinel(binary=target.binary.path) as running:
+        yield running
+
+
+@pytest.fixture
+def tls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TlsServer]:
+    """A server of this test alone that speaks TLS: `url`, `ca_file`, and the server itself."""
+    targets = request.config.stash[TARGETS]
+    with tls_server(targets, tmp_path) as running:
+        if running is None:
+            pytest.skip("no server here was built with TLS")
         yield running

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
 
 from partstream.embedded import resp
 from partstream.embedded.cluster import EmbeddedCluster
 from partstream.embedded.server import EmbeddedServer
+from tests.servers.asking import ask
 from tests.servers.containers import container
 from tests.servers.targets import Target
 
@@ -23,16 +23,9 @@ class Server:
     private: bool
     """Whether it ends with the test run, and what is left in it does not matter."""
 
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port."""
-        parts = urlsplit(self.url)
-        return parts.hostname or "localhost", parts.port or 6379
-
     def command(self, *command: str | bytes | float) -> resp.Reply:
         """Send one command, outside of what is under test."""
-        password = unquote(urlsplit(self.url).password or "")
-        return resp.call(self.address, *command, password=password)
+        return ask(self.url, *command)
 
     def remove(self, namespace: str) -> None:
         """Delete what a test left behind."""

