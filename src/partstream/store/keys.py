@@ -16,7 +16,7 @@ may touch them together. `ns` is the namespace; two namespaces never meet.
 | `ns:{tag}:TOPIC:ID:P:state` | hash | topic id, end, start, epoch, token, bytes, configs |
 | `ns:{tag}:TOPIC:ID:P:index` | zset | a row a segment: largest timestamp -> end, bytes, ... |
 | `ns:{tag}:TOPIC:ID:P:producers` | hash | producer id -> epoch and last five batches |
-| `ns:{tag}:TOPIC:ID:P:transactions` | hash | producer id -> first offset of its open transaction |
+| `ns:{tag}:TOPIC:ID:P:transactions` | zset | open and aborted transactions; a placeholder so far |
 | `ns:{tag}:TOPIC:ID:P:bell` | channel | rings when a batch is appended and somebody listens |
 | `ns:{g:GROUP}:group` | hash | group epoch, target epoch, dirty since, claim |
 | `ns:{g:GROUP}:subscriptions` | hash | member -> JSON |

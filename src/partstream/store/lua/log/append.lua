@@ -5,7 +5,7 @@
 -- KEYS[2]  state         hash
 -- KEYS[3]  index         zset    one row a segment
 -- KEYS[4]  producers     hash    producer id -> epoch, last used, its last five batches
--- KEYS[5]  transactions  hash
+-- KEYS[5]  transactions  zset    declared for what is to come: see ADR 0002
 -- ARGV[1]  topic_id
 -- ARGV[2]  batch         a RecordBatch v2; who calls has checked its CRC
 -- ARGV[3]  bell          shard channel, rung if somebody listens

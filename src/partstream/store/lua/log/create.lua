@@ -5,7 +5,7 @@
 -- KEYS[2]  state         hash
 -- KEYS[3]  index         zset
 -- KEYS[4]  producers     hash
--- KEYS[5]  transactions  hash
+-- KEYS[5]  transactions  zset
 -- ARGV[1]  topic_id
 -- ARGV[2]  topic         its name, for whoever looks with redis-cli
 -- ARGV[3]  partition
@@ -30,5 +30,5 @@ redis.call('HSET', KEYS[2], 'id', ARGV[1], 'topic', ARGV[2], 'partition', ARGV[3
   'max_timestamp', '-1', unpack(ARGV, 4))
 redis.call('ZADD', KEYS[3], '-inf', '00000000000000000000:0:0')
 redis.call('HSET', KEYS[4], '', '')
-redis.call('HSET', KEYS[5], '', '')
+redis.call('ZADD', KEYS[5], '+inf', '')
 return 1
