@@ -45,10 +45,10 @@ def uniform(
     sizes: Sizes,
     current: Mapping[str, Collection[TopicIdPartition]],
 ) -> Assignment:
-    """Spread partitions evenly by count, and move as few of them as that allows.
+    """Spread partitions evenly by count, and move few of them.
 
     Members with equal subscriptions end up with equal numbers of partitions, give or take one.
-    With unequal ones, no single partition could move to make it more even.
+    With unequal ones it is as even as the subscriptions allow.
     """
     classes = _subscribers(members, sizes)
     class_of = {topic: crowd for crowd, topics in classes.items() for topic in topics}
@@ -63,9 +63,10 @@ def uniform(
             if (topic, number) not in taken
         )
         _hand_out(free, crowd, result, loads)
-    # A move within one crowd may open one in another. Each makes it more even, so this ends.
-    while any(_even_out(crowd, class_of, result, loads) for crowd in classes):
-        pass
+    for crowd in classes:
+        _even_out(crowd, class_of, result, loads)
+    if len(classes) > 1:
+        _even_out_between(class_of, result, loads)
     return result
 
 
@@ -112,12 +113,12 @@ def _even_out(
     class_of: Mapping[str, tuple[str, ...]],
     result: Assignment,
     loads: dict[str, int],
-) -> bool:
-    """Move partitions within a crowd, from the most loaded to the least; whether any moved."""
+) -> None:
+    """Move partitions within a crowd, from the most loaded to the least."""
     low = [(loads[member], member) for member in crowd]
     least = min(low)[0]
     if max(low)[0] - least <= 1:
-        return False
+        return
     # Only who has two more than the least loaded can ever give one away.
     movable = {
         member: sorted((p for p in result[member] if class_of[p[0]] is crowd), key=_by_number)
@@ -127,7 +128,6 @@ def _even_out(
     high = [(-loads[member], member) for member, partitions in movable.items() if partitions]
     heapq.heapify(low)
     heapq.heapify(high)
-    moved = False
     while high:
         giver_load, giver = -high[0][0], high[0][1]
         taker_load, taker = low[0]
@@ -146,8 +146,64 @@ def _even_out(
             heapq.heapreplace(high, (-loads[giver], giver))
         else:
             heapq.heappop(high)
-        moved = True
-    return moved
+
+
+def _even_out_between(
+    class_of: Mapping[str, tuple[str, ...]], result: Assignment, loads: dict[str, int]
+) -> None:
+    """Move partitions along chains: one gives to a second, who gives something else to a third.
+
+    While a chain leads from a member to one with at least two partitions less, the numbers are
+    not as even as they could be; when there is none, they are.
+    """
+    open_members = set(result)
+    while open_members:
+        start = max(open_members, key=lambda member: (loads[member], member))
+        if loads[start] - min(loads[member] for member in open_members) <= 1:
+            return
+        came_from = _chain(start, class_of, result, loads, open_members)
+        end = next(reversed(came_from))
+        if loads[start] - loads[end] <= 1:
+            # No chain leads out of what was reached, and nobody in it has too little: closed.
+            open_members.difference_update(came_from)
+            continue
+        loads[start] -= 1
+        loads[end] += 1
+        while end != start:
+            giver, crowd = came_from[end]
+            partition = min(p for p in result[giver] if class_of[p[0]] is crowd)
+            result[giver].remove(partition)
+            result[end].add(partition)
+            end = giver
+
+
+def _chain(
+    start: str,
+    class_of: Mapping[str, tuple[str, ...]],
+    result: Assignment,
+    loads: Mapping[str, int],
+    open_members: Collection[str],
+) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Who can be reached from `start`: member -> who would give to it, and of which crowd.
+
+    It ends with the first that has at least two partitions less, if there is one.
+    """
+    came_from: dict[str, tuple[str, tuple[str, ...]]] = {start: (start, ())}
+    queue = [start]
+    seen: set[int] = set()
+    for giver in queue:
+        for crowd in {id(c): c for c in (class_of[p[0]] for p in sorted(result[giver]))}.values():
+            if id(crowd) in seen:
+                continue
+            seen.add(id(crowd))
+            for taker in crowd:
+                if taker in came_from or taker not in open_members:
+                    continue
+                came_from[taker] = giver, crowd
+                if loads[start] - loads[taker] > 1:
+                    return came_from
+                queue.append(taker)
+    return came_from
 
 
 def _by_number(partition: TopicIdPartition) -> tuple[int, str]:

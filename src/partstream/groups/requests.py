@@ -46,6 +46,11 @@ class HeartbeatRequest:
         """Whether it says what the member subscribes to."""
         return self.subscribed_topics is not None or self.subscribed_regex is not None
 
+    @property
+    def changes_subscription(self) -> bool:
+        """Whether it may change anything that the member said when it joined."""
+        return self.subscribes or self.assignor is not None or self.rebalance_timeout_ms > 0
+
     def subscription(self) -> Subscription:
         """What it subscribes to; an empty regex is none."""
         return Subscription(

@@ -147,7 +147,9 @@ class Membership:
 
     async def _beat(self, request: HeartbeatRequest, times: _Times, seen: int | None) -> Heartbeat:
         catalog = await self._assigner.catalog()
-        view = await self.calls.beat(request, times.session_ms, seen, catalog.fingerprint)
+        # A member that changes its subscription is not at rest, whatever its row says.
+        known = None if request.changes_subscription else seen
+        view = await self.calls.beat(request, times.session_ms, known, catalog.fingerprint)
         if isinstance(view, int):
             # Nothing has changed since the answer that `seen` comes from, which was confirmed.
             interval = _sooner(times.interval_ms, view)
@@ -174,7 +176,7 @@ class Membership:
 
     async def _subscribe(self, request: HeartbeatRequest) -> bool:
         """Take over what the request says of its subscription; whether that is something new."""
-        if not (request.subscribes or request.assignor or request.rebalance_timeout_ms > 0):
+        if not request.changes_subscription:
             return False
         old = await self.calls.subscription(request.group_id, request.member_id)
         if old is None:
@@ -196,6 +198,9 @@ class Membership:
         for _ in range(_MOST_STEPS):
             if view.row.epoch != known and request.member_epoch != JOIN:
                 break  # one epoch a heartbeat: the member must hear of it before the next
+            if view.next_deadline_ms == 0:
+                # Somebody's time is up, perhaps that of this member. Heartbeats remove nobody.
+                view = await self.calls.look(group_id, member_id)
             catalog = await self._assigner.catalog()
             due = view.epoch > view.target_epoch
             # Twice: an assignment under way may have begun before this member was there.
