@@ -7,6 +7,10 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from partstream.embedded.resp import CommandRefused
+from tests.servers.asking import ask
+from tests.waiting import wait_until
+
 
 def docker_answers() -> bool:
     """Whether a Docker daemon can be reached from here."""
@@ -23,8 +27,16 @@ def docker_answers() -> bool:
 @contextmanager
 def container(image: str) -> Iterator[str]:
     """Run a server image, and give its URL."""
-    from testcontainers.redis import RedisContainer  # noqa: PLC0415 - slow, and rarely needed
+    from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - rarely needed
 
-    with RedisContainer(image) as running:
-        host, port = running.get_container_host_ip(), running.get_exposed_port(6379)
-        yield f"redis://{host}:{port}"
+    with DockerContainer(image).with_exposed_ports(6379) as running:
+        url = f"redis://{running.get_container_host_ip()}:{running.get_exposed_port(6379)}"
+        wait_until(lambda: _answers(url), within=60)
+        yield url
+
+
+def _answers(url: str) -> bool:
+    try:
+        return ask(url, "PING") == b"PONG"
+    except (OSError, CommandRefused):
+        return False
