@@ -9,7 +9,8 @@
 --
 -- Returns  {segments dropped, log start} or an error code: 100 UNKNOWN_TOPIC_ID
 --
--- The segment being written goes too once its latest record is too old, as in Kafka.
+-- The segment being written goes too once its latest record is too old, as in Kafka, or if nothing
+-- is to be kept at all. Once a log is empty, the timestamps that it held count no more.
 --@include includes/now.lua
 --@include includes/trim.lua
 local state = redis.call('HMGET', KEYS[2], 'id', 'end', 'total', 'segment_base', 'segment_max',
@@ -19,7 +20,7 @@ local now, total = now_ms(), tonumber(state[3])
 local retention_ms, retention_bytes = tonumber(state[7]), tonumber(state[8])
 local latest = tonumber(state[6])
 local oldest = retention_ms >= 0 and now - retention_ms or -math.huge
-if total > tonumber(state[4]) and latest >= 0 and latest < oldest then
+if total > tonumber(state[4]) and (latest >= 0 and latest < oldest or retention_bytes == 0) then
   redis.call('ZADD', KEYS[3], string.format('%.0f', latest),
     string.format('%020.0f:%.0f:%.0f', tonumber(state[2]), total, tonumber(state[5])))
   redis.call('HSET', KEYS[2], 'segment_base', string.format('%.0f', total), 'segment_max', '0',
@@ -30,4 +31,6 @@ local gone = trim_segments(KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[2]),
     return row_timestamp < oldest
       or (retention_bytes >= 0 and total - row_bytes >= retention_bytes)
   end)
-return {gone, tonumber(redis.call('HGET', KEYS[2], 'start'))}
+local start = redis.call('HGET', KEYS[2], 'start')
+if gone > 0 and start == state[2] then redis.call('HSET', KEYS[2], 'max_timestamp', '-1') end
+return {gone, tonumber(start)}
