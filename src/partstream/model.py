@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 Headers: TypeAlias = "tuple[tuple[str, bytes | None], ...]"
 """Record headers in their order; a name may stand more than once."""
@@ -45,10 +45,10 @@ class Record(NamedTuple):
     """Milliseconds since 1970 (UTC)."""
     timestamp_type: int
     """A `TimestampType`: whether the producer or the log set the timestamp."""
-    key: bytes | None
-    """The key, or what the consumer's key_deserializer made of it."""
-    value: bytes | None
-    """The value, or what the consumer's value_deserializer made of it; None is a tombstone."""
+    key: Any
+    """bytes or None, or what the consumer's key_deserializer made of it."""
+    value: Any
+    """bytes, or what the consumer's value_deserializer made of it; None is a tombstone."""
     headers: Headers
 
 
