@@ -1,0 +1,5 @@
+"""The command line, `partstream`: one module per group of commands."""
+
+from partstream.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,85 @@
+"""The root command: what all commands share, and what their errors become."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from partstream.cli.completion import completion
+from partstream.cli.consume import consume
+from partstream.cli.demo import demo
+from partstream.cli.doctor import doctor
+from partstream.cli.groups import groups
+from partstream.cli.import_stream import import_stream
+from partstream.cli.maintain import maintain
+from partstream.cli.produce import produce
+from partstream.cli.server import server
+from partstream.cli.settings import Settings
+from partstream.cli.topics import topics
+from partstream.errors import PartstreamError
+
+FAILED = 1
+INTERRUPTED = 130
+"""128 + SIGINT, as a shell reports a program that Ctrl-C has ended."""
+BROKEN_PIPE = 141
+"""128 + SIGPIPE: whoever read our output has closed it."""
+
+
+class Root(click.Group):
+    """Turns what commands raise into one line on stderr and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Python would complain when it flushes what is left at its exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(BROKEN_PIPE)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except PartstreamError as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"partstream: {error}", err=True)
+            ctx.exit(FAILED)
+        return result
+
+
+@click.group(
+    cls=Root,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; of doctor, 3 there are "
+    "warnings, 4 there are errors.",
+)
+@click.option("--url", metavar="URL", help="Where Redis is (default: PARTSTREAM_URL).")
+@click.option("--namespace", metavar="NAME", help="The prefix of all keys (default: ps).")
+@click.option("--debug", is_flag=True, help="Log what happens, and show tracebacks.")
+@click.version_option(version("partstream"), prog_name="partstream")
+@click.pass_context
+def root(ctx: click.Context, url: str | None, namespace: str | None, debug: bool) -> None:
+    """Partitioned topics and consumer groups, as Kafka has them, on Redis or Valkey."""
+    ctx.obj = Settings(url, namespace)
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING,
+        format="%(asctime)s %(name)s: %(message)s" if debug else "partstream: %(message)s",
+    )
+    if debug:
+        logging.getLogger("asyncio").setLevel(logging.INFO)
+
+
+for command in (
+    topics, produce, consume, groups, import_stream, maintain, doctor, demo, server, completion,
+):  # fmt: skip
+    root.add_command(command)
+
+
+def main() -> None:
+    """Run `partstream` with the arguments of this process."""
+    root(prog_name="partstream")

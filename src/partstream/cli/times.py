@@ -1,0 +1,71 @@
+"""Places in a log as people write them: `beginning`, `17`, `-100`, a time, `2h` ago."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import click
+
+_AGO = re.compile(r"(\d+)(ms|s|m|h|d)")
+_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_NAMES: dict[str, Literal["beginning", "end"]] = {
+    "beginning": "beginning",
+    "earliest": "beginning",
+    "end": "end",
+    "latest": "end",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to begin in a partition."""
+
+    kind: Literal["beginning", "end", "offset", "last", "time"]
+    number: int = 0
+    """The offset; how many records before the end; or milliseconds since 1970."""
+
+
+def parse_time(text: str) -> datetime | None:
+    """An ISO 8601 time (local without a zone), or so long ago (`90s`, `2h`, `7d`); else None."""
+    if match := _AGO.fullmatch(text):
+        return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        return None
+
+
+def parse_place(text: str) -> Place | None:
+    """A place, or None if the text is none."""
+    if text in _NAMES:
+        return Place(_NAMES[text])
+    if re.fullmatch(r"-\d+", text):
+        return Place("last", int(text[1:]))
+    if text.isdecimal():
+        return Place("offset", int(text))
+    moment = parse_time(text)
+    return None if moment is None else Place("time", int(moment.timestamp() * 1000))
+
+
+def place(text: str) -> Place:
+    """The type of an option that takes a place."""
+    found = parse_place(text)
+    if found is None:
+        raise click.BadParameter(
+            f"{text!r}: expected beginning, end, an offset, -N (the last N records), "
+            "a time such as 2026-01-31T12:00, or how long ago, such as 2h"
+        )
+    return found
+
+
+def time(text: str) -> datetime:
+    """The type of an option that takes a time."""
+    found = parse_time(text)
+    if found is None:
+        raise click.BadParameter(
+            f"{text!r}: expected a time such as 2026-01-31T12:00, or how long ago, such as 2h"
+        )
+    return found
