@@ -123,6 +123,8 @@ class GroupCalls:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._known: set[str] = set()
+        """Groups that were there once: no need to put them into the list before each join."""
 
     def bell(self, group_id: str, member_id: str) -> str:
         """The shard channel that rings when that member has something to do."""
@@ -152,10 +154,11 @@ class GroupCalls:
     # is made, so that a crash leaves none that cannot be found; and once more after, in case its
     # deletion was under way.
 
-    async def enlist(self, group_id: str, kind: str) -> None:
-        """Put a group into the list of groups."""
+    async def enlist(self, group_id: str, kind: str, *, anew: bool = True) -> int:
+        """Put a group into the list of groups; 1: it may be made now."""
         groups = self._store.keys.meta.groups
-        await self._store.execute("HSET", groups, group_id, kind, key=groups)
+        await self._store.execute("HSET" if anew else "HSETNX", groups, group_id, kind, key=groups)
+        return 1
 
     async def delist(self, group_id: str) -> None:
         """Take a deleted group out of the list of groups, unless it was made again meanwhile."""
@@ -185,12 +188,17 @@ class GroupCalls:
             group_id,
         )
         try:
-            made, told, view = await self.run(group_id, _JOIN, *arguments, 0, max_size)
+            may_make = 0
+            if group_id not in self._known:
+                may_make = await self.enlist(group_id, "consumer", anew=False)
+            reply = await self.run(group_id, _JOIN, *arguments, may_make, max_size)
         except GroupIdNotFound:
-            await self.enlist(group_id, "consumer")
-            made, told, view = await self.run(group_id, _JOIN, *arguments, 1, max_size)
+            may_make = await self.enlist(group_id, "consumer")
+            reply = await self.run(group_id, _JOIN, *arguments, may_make, max_size)
+        made, told, view = reply
         if made:
             await self.enlist(group_id, "consumer")
+        self._known.add(group_id)
         return bool(told), View.decode(view)
 
     async def beat(

@@ -12,39 +12,45 @@
 -- Returns  ms until the next deadline of the group if all is quiet, else the view; or an error
 --          code: 25 UNKNOWN_MEMBER_ID, 82 FENCED_INSTANCE_ID, 110 FENCED_MEMBER_EPOCH
 --
--- The hot one: a member of a group at rest costs this and nothing else. It expires nobody, so a
--- member that is late itself, but has not been missed, lives on.
+-- The hot one: a member of a group at rest costs the first part and nothing else. It expires
+-- nobody, so a member that is late itself, but has not been missed, lives on.
 --
 -- The epoch moves on here if that is all there is to do, but never twice for one epoch that the
 -- member knows: after two lost answers a healthy member would be fenced.
 --@include includes/now.lua
---@include includes/replication.lua
---@include includes/group.lua
 local member = ARGV[2]
-if ARGV[5] ~= '' then
-  local holder = redis.call('HGET', GROUP, 'i:' .. ARGV[5])
-  if holder and holder ~= member then
-    return refuse(82, 'instance ' .. ARGV[5] .. ' is now member ' .. holder)
+local row = redis.call('HGET', KEYS[3], member)
+local group = redis.call('HMGET', KEYS[1], 'epoch', 'target_epoch', 'seen', 'i:' .. ARGV[5])
+local session = tonumber(ARGV[4])
+if row and group[1] == ARGV[3] and group[2] == ARGV[3] and group[3] == ARGV[7] then
+  local holder = ARGV[5] == '' and member or group[4]
+  local epoch, seq, state = string.match(row, '^(%d+)|%d+|(%d+)|%d+|(%a)|')
+  if epoch == ARGV[3] and seq == ARGV[6] and state == 'S' and holder == member then
+    local now = now_ms()
+    local mine = redis.call('ZSCORE', KEYS[7], 's:' .. member)
+    if mine and tonumber(mine) <= now + session + 1000 then
+      redis.call('ZADD', KEYS[7], string.format('%.0f', now + session), 's:' .. member)
+      local quiet = redis.call('ZRANGE', KEYS[7], '0', '0', 'WITHSCORES')[2] - now
+      if quiet > 0 then return quiet end
+    end
   end
 end
-local row = redis.call('HGET', CURRENT, member)
+--@include includes/replication.lua
+--@include includes/group.lua
+if ARGV[5] ~= '' and group[4] and group[4] ~= member then
+  return refuse(82, 'instance ' .. ARGV[5] .. ' is now member ' .. group[4])
+end
 if not row then return refuse(25, 'member ' .. member .. ' is not in the group') end
-local epoch, previous, seq, incarnation, state, assigned = parse(row)
+local epoch, previous, _, incarnation, state, assigned = parse(row)
 if epoch == '-2' or (ARGV[3] ~= epoch and ARGV[3] ~= previous) then
   return refuse(110, 'member ' .. member .. ' is at epoch ' .. epoch .. ', not ' .. ARGV[3])
 end
 
-local mine = tonumber(redis.call('ZSCORE', DEADLINES, 's:' .. member))
-if mine and mine > now + tonumber(ARGV[4]) + 1000 then rebase() end -- the clock went backwards
-redis.call('ZADD', DEADLINES, text(now + tonumber(ARGV[4])), 's:' .. member)
-
-local group = redis.call('HMGET', GROUP, 'epoch', 'target_epoch', 'seen')
-if ARGV[3] == epoch and state == 'S' and group[1] == group[2] then
-  if epoch ~= group[2] and (redis.call('HGET', TARGET, member) or '') == assigned then
-    write_row(member, group[2], epoch, incarnation, 'S', assigned, '')
-  elseif epoch == group[2] and seq == ARGV[6] and ARGV[7] == group[3] then
-    local quiet = next_deadline()
-    if quiet > 0 then return quiet end
-  end
+local mine = redis.call('ZSCORE', DEADLINES, 's:' .. member)
+if mine and tonumber(mine) > now + session + 1000 then rebase() end -- the clock went backwards
+redis.call('ZADD', DEADLINES, text(now + session), 's:' .. member)
+if ARGV[3] == epoch and state == 'S' and group[1] == group[2] and epoch ~= group[2]
+  and (redis.call('HGET', TARGET, member) or '') == assigned then
+  write_row(member, group[2], epoch, incarnation, 'S', assigned, '')
 end
 return view(member)
