@@ -8,15 +8,14 @@ reachable. Deletion goes the other way round. Whoever sweeps finishes what a cra
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
 from partstream.config.names import validate_partitions, validate_topic_name
 from partstream.config.topic import TopicConfig
+from partstream.engine.durability import check_flush
 from partstream.engine.partition import (
     Partition,
     Topic,
@@ -24,8 +23,10 @@ from partstream.engine.partition import (
     encode_topic,
     make_partition,
 )
+from partstream.engine.pending import Pending, gather
 from partstream.errors import (
     InvalidPartitions,
+    StoreUnavailable,
     TopicAlreadyExists,
     UnknownTopicId,
     UnknownTopicOrPartition,
@@ -38,14 +39,8 @@ _logger = logging.getLogger(__name__)
 
 _CREATE = Script("log/create")
 _CONFIGURE = Script("log/configure")
-_DELETE = Script("log/delete")
 _PUBLISH = Script("topic/publish")
 _UNPUBLISH = Script("topic/unpublish")
-
-_AT_ONCE = 64
-"""Partitions that are made, changed or deleted at the same time."""
-ABANDONED_MS = 300_000
-"""A topic that has been in the making for this long is undone by the sweep."""
 
 
 class Topics:
@@ -56,6 +51,7 @@ class Topics:
 
     def __init__(self, store: Store, *, max_age_ms: int = 300_000) -> None:
         self._store = store
+        self._pending = Pending(store)
         self._max_age = max_age_ms / 1000
         self._known: dict[str, Topic] = {}
         self._known_since = 0.0
@@ -133,19 +129,19 @@ class Topics:
         validate_partitions(partitions)
         if not isinstance(config, TopicConfig):
             config = TopicConfig.from_overrides(config or {})
+        await check_flush(self._store, config)
         meta = self._store.keys.meta
         if await self._store.execute("HEXISTS", meta.topics, name, key=meta.topics):
             raise TopicAlreadyExists(f"Topic {name!r} already exists.")
         topic_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         made = [make_partition(self._store.keys, name, topic_id, i) for i in range(partitions)]
-        note = await self._note("making", name, made)
-        await self._store.execute("HSET", meta.pending, topic_id, note, key=meta.pending)
-        await _gather(self._make(partition, config) for partition in made)
+        note = await self._pending.note("making", name, topic_id, partitions)
+        await gather(self._make(partition, config) for partition in made)
         row = encode_topic(topic_id, partitions, config, 1)
         try:
-            await self._publish(name, topic_id, row, b"")
+            await self._publish(name, topic_id, row, b"", note)
         except TopicAlreadyExists:
-            await self._unmake(topic_id, made)
+            await self._pending.unmake(topic_id, made)
             raise
         return decode_topic(self._store.keys, name, row)
 
@@ -157,21 +153,50 @@ class Topics:
             InvalidPartitions: it has as many or more already.
         """
         validate_partitions(partitions)
+        topic = await self.get(name, fresh=True)
         while True:
-            topic = await self.get(name, fresh=True)
             count = len(topic.partitions)
             if partitions <= count:
                 raise InvalidPartitions(
                     f"partitions={partitions}: topic {name!r} has {count} already, and can only "
                     "grow"
                 )
-            keys = self._store.keys
-            made = [make_partition(keys, name, topic.id, i) for i in range(count, partitions)]
-            await _gather(self._make(partition, topic.config) for partition in made)
-            row = encode_topic(topic.id, partitions, topic.config, topic.version + 1)
-            if await self._publish(name, topic.id, row, topic.row):
-                return decode_topic(keys, name, row)
-            # Somebody changed it meanwhile: look again. The partitions made are kept.
+            grown = await self._grow(topic, partitions)
+            if grown is not None:
+                return grown
+            # Somebody changed it meanwhile, and partitions that were made are kept for the next
+            # attempt; or it was deleted, and nobody else knows of them.
+            again = await self._now(name)
+            if again is None or again.id != topic.id:
+                await self._pending.unmake(topic.id, self._numbered(topic, partitions))
+            topic = again or await self.get(name, fresh=True)
+
+    async def _grow(self, topic: Topic, partitions: int) -> Topic | None:
+        """Add partitions to the topic as it was read; None if it is not so any more."""
+        added = self._numbered(topic, partitions)[len(topic.partitions) :]
+        note = await self._pending.note("growing", topic.name, topic.id, partitions)
+        await gather(self._make(partition, topic.config) for partition in added)
+        row = encode_topic(topic.id, partitions, topic.config, topic.version + 1)
+        try:
+            if not await self._publish(topic.name, topic.id, row, topic.row, note):
+                return None
+        except UnknownTopicOrPartition:
+            return None
+        grown = decode_topic(self._store.keys, topic.name, row)
+        # They may have been made by an earlier attempt, with configs that were changed since.
+        await self._configure(grown, added)
+        return grown
+
+    async def _now(self, name: str) -> Topic | None:
+        try:
+            return await self.get(name, fresh=True)
+        except UnknownTopicOrPartition:
+            return None
+
+    def _numbered(self, topic: Topic, count: int) -> list[Partition]:
+        """The topic's first partitions, whether or not they exist."""
+        keys = self._store.keys
+        return [make_partition(keys, topic.name, topic.id, index) for index in range(count)]
 
     async def alter(self, name: str, changes: Mapping[str, object | None]) -> Topic:
         """Change configs; None puts one back to its default (IncrementalAlterConfigs).
@@ -183,6 +208,7 @@ class Topics:
         while True:
             topic = await self.get(name, fresh=True)
             config = topic.config.altered(changes)
+            await check_flush(self._store, config)
             row = encode_topic(topic.id, len(topic.partitions), config, topic.version + 1)
             if await self._publish(name, topic.id, row, topic.row):
                 changed = decode_topic(self._store.keys, name, row)
@@ -191,15 +217,18 @@ class Topics:
 
     async def configure(self, topic: Topic) -> None:
         """Give every partition its topic's configs; older ones than it has do no harm."""
+        await self._configure(topic, topic.partitions)
+
+    async def _configure(self, topic: Topic, partitions: Iterable[Partition]) -> None:
         fields = [text for pair in topic.config.partition_fields().items() for text in pair]
-        await _gather(
+        await gather(
             self._store.run(
                 _CONFIGURE,
                 [partition.keys.state],
                 [topic.id, topic.version, *fields],
                 idempotent=True,
             )
-            for partition in topic.partitions
+            for partition in partitions
         )
 
     async def delete(self, name: str) -> None:
@@ -211,7 +240,8 @@ class Topics:
         meta = self._store.keys.meta
         while True:
             topic = await self.get(name, fresh=True)
-            note = await self._note("deleting", name, topic.partitions)
+            count = max(len(topic.partitions), await self._pending.partitions(topic.id))
+            note = await self._pending.text("deleting", name, count)
             if await self._store.run(
                 _UNPUBLISH,
                 [meta.topics, meta.pending],
@@ -220,35 +250,12 @@ class Topics:
                 break
         self._forget()
         await self._store.confirm(meta.topics)
-        await self._unmake(topic.id, topic.partitions)
+        await self._pending.unmake(topic.id, self._numbered(topic, count))
 
     async def finish_pending(self, *, now_ms: int) -> int:
         """Finish deletions, and undo creations that a crash has left half done; says how many."""
-        meta = self._store.keys.meta
-        rows = await self._store.execute("HGETALL", meta.pending, key=meta.pending)
-        finished = 0
-        for topic_id, row in zip(rows[::2], rows[1::2], strict=True):
-            note = json.loads(row)
-            if note["what"] == "making" and now_ms - note["since"] < ABANDONED_MS:
-                continue
-            partitions = [
-                make_partition(self._store.keys, note["name"], topic_id.decode(), index)
-                for index in range(note["partitions"])
-            ]
-            if note["what"] == "making":
-                # From here on it cannot be published any more.
-                await self._store.execute("HDEL", meta.pending, topic_id, key=meta.pending)
-                await self._store.execute(
-                    "HSET",
-                    meta.pending,
-                    topic_id,
-                    json.dumps({**note, "what": "deleting"}),
-                    key=meta.pending,
-                )
-            _logger.info("finishing the deletion of topic %s (%s)", note["name"], topic_id.decode())
-            await self._unmake(topic_id.decode(), partitions)
-            finished += 1
-        return finished
+        live = {topic.id for topic in (await self.all()).values()}
+        return await self._pending.finish(live, now_ms=now_ms)
 
     async def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back whenever topics may have changed; returns what ends it."""
@@ -265,9 +272,7 @@ class Topics:
 
     async def now_ms(self) -> int:
         """The server's clock."""
-        key = self._store.keys.meta.topics
-        seconds, micros = await self._store.execute("TIME", key=key)
-        return int(seconds) * 1000 + int(micros) // 1000
+        return await self._pending.now_ms()
 
     async def _make(self, partition: Partition, config: TopicConfig) -> None:
         fields = [text for pair in config.partition_fields().items() for text in pair]
@@ -279,35 +284,17 @@ class Topics:
         )
         await self._store.confirm(partition.keys.log)
 
-    async def _publish(self, name: str, topic_id: str, row: bytes, old: bytes) -> bool:
+    async def _publish(
+        self, name: str, topic_id: str, row: bytes, old: bytes, note: str = ""
+    ) -> bool:
         """Replace a topic's row; False if it is not `old` any more."""
         meta = self._store.keys.meta
         published = await self._store.run(
-            _PUBLISH, [meta.topics, meta.pending], [name, topic_id, row, old, meta.bell]
+            _PUBLISH, [meta.topics, meta.pending], [name, topic_id, row, old, meta.bell, note]
         )
         self._forget()
         await self._store.confirm(meta.topics)
         return bool(published)
-
-    async def _unmake(self, topic_id: str, partitions: Iterable[Partition]) -> None:
-        await _gather(
-            self._store.run(
-                _DELETE, partition.keys.all, [topic_id, partition.keys.bell], idempotent=True
-            )
-            for partition in partitions
-        )
-        meta = self._store.keys.meta
-        await self._store.execute("HDEL", meta.pending, topic_id, key=meta.pending)
-
-    async def _note(self, what: str, name: str, partitions: Iterable[Partition]) -> str:
-        return json.dumps(
-            {
-                "what": what,
-                "name": name,
-                "partitions": len(tuple(partitions)),
-                "since": await self.now_ms(),
-            }
-        )
 
     def _decode(self, name: str, row: bytes) -> Topic:
         known = self._known.get(name)
@@ -321,7 +308,14 @@ class Topics:
             return
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open_watch())
-        await asyncio.shield(self._opening)
+        timeout_ms = self._store.request_timeout_ms
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                await asyncio.shield(self._opening)
+        except TimeoutError:
+            raise StoreUnavailable(
+                f"the bell of the topics could not be subscribed to within {timeout_ms} ms"
+            ) from None
 
     async def _open_watch(self) -> None:
         if self._watch is None:
@@ -341,17 +335,3 @@ class Topics:
         if now - self._known_since > self._max_age:
             self._known_since = now
             self._forget()
-
-
-async def _gather(work: Iterable[Awaitable[Any]]) -> None:
-    """Do a lot of things, not too many at the same time; the first error counts."""
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(step: Awaitable[Any]) -> None:
-        async with gate:
-            await step
-
-    results = await asyncio.gather(*(one(step) for step in work), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result

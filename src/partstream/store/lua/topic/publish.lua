@@ -8,13 +8,14 @@
 -- ARGV[3]  json     the new row
 -- ARGV[4]  old      the row that it replaces, byte for byte; empty for a new topic
 -- ARGV[5]  bell     shard channel
+-- ARGV[6]  note     of what was in the making, as it was written: it goes; empty if there is none
 --
 -- Returns  1; 0 if the row was changed meanwhile (read it again, try again); or an error code:
 --          36 TOPIC_ALREADY_EXISTS, 3 UNKNOWN_TOPIC_OR_PARTITION, 7 REQUEST_TIMED_OUT
 local row = redis.call('HGET', KEYS[1], ARGV[1])
 if ARGV[4] == '' then
   if row then return redis.error_reply("KAFKA 36 Topic '" .. ARGV[1] .. "' already exists.") end
-  if redis.call('HEXISTS', KEYS[2], ARGV[2]) == 0 then
+  if redis.call('HGET', KEYS[2], ARGV[2]) ~= ARGV[6] then
     return redis.error_reply('KAFKA 7 making topic ' .. ARGV[1] .. ' took too long, it was undone')
   end
 elseif not row then
@@ -23,6 +24,8 @@ elseif row ~= ARGV[4] then
   return 0
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-redis.call('HDEL', KEYS[2], ARGV[2])
+if ARGV[6] ~= '' and redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[6] then
+  redis.call('HDEL', KEYS[2], ARGV[2])
+end
 redis.pcall('SPUBLISH', ARGV[5], '')
 return 1
