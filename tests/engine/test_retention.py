@@ -12,7 +12,7 @@ from partstream.engine.partition import Partition
 from partstream.engine.retention import Sweeper, sweep
 from partstream.engine.times import offset_for_time
 from partstream.errors import StoreOutOfMemory
-from tests.engine.logs import Engine, batch, check, engine, inside, read
+from tests.engine.logs import Engine, batch, check, engine, inside, read, replace
 from tests.waiting import until
 
 pytestmark = pytest.mark.every_server
@@ -212,7 +212,7 @@ async def test_a_sweep_gives_partitions_the_configs_that_a_crash_kept_from_them(
         async def die(_: object) -> None:
             raise crashed
 
-        own.topics.configure = die  # type: ignore[method-assign, assignment]
+        replace(own.topics, "configure", die)
         with pytest.raises(asyncio.CancelledError):
             await own.topics.alter("t", {"retention.bytes": 2_000})
         del own.topics.configure
