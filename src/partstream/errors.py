@@ -333,6 +333,10 @@ class CommitFailed(PartstreamError, name="COMMIT_FAILED"):
     """The commit was refused: the group has given the partitions to another member."""
 
 
+class Wakeup(PartstreamError, name="WAKEUP"):
+    """`wakeup` was called: the consumer is no longer to wait."""
+
+
 # What the connection to Redis, and what lives there, can get wrong.
 
 

@@ -1,0 +1,176 @@
+"""Commits offsets for a group: when asked, now and then by itself, and in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TypeAlias
+
+from partstream.client.membership import Identity
+from partstream.config.consumer import ConsumerConfig
+from partstream.engine.groups import ConsumerGroups
+from partstream.engine.groups.offsets import OUTSIDER
+from partstream.errors import (
+    CommitFailed,
+    FencedMemberEpoch,
+    PartstreamError,
+    RebalanceInProgress,
+    StaleMemberEpoch,
+    UnknownMemberId,
+)
+from partstream.groups.rows import TopicIdPartition
+from partstream.model import OffsetAndMetadata, TopicPartition
+
+_logger = logging.getLogger(__name__)
+
+Offsets: TypeAlias = "Mapping[TopicIdPartition, OffsetAndMetadata]"
+Named: TypeAlias = "dict[TopicPartition, OffsetAndMetadata]"
+Callback: TypeAlias = "Callable[[Named, PartstreamError | None], None]"
+
+_STALE_TRIES = 20
+"""How often to wait a moment for an epoch that is on its way."""
+
+
+class Committer:
+    """Commits for one consumer."""
+
+    def __init__(
+        self,
+        groups: ConsumerGroups,
+        config: ConsumerConfig,
+        identity: Callable[[], Identity | None],
+        hurry: Callable[[], None],
+    ) -> None:
+        """
+        Args:
+            identity: the member that commits; None if the consumer is in no group. Raises
+                CommitFailed while it is out of its group.
+            hurry: have a heartbeat sent now.
+        """
+        assert config.group_id is not None
+        self._group_id = config.group_id
+        self._groups = groups
+        self._config = config
+        self._identity = identity
+        self._hurry = hurry
+        self._order = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._interval = config.auto_commit_interval_ms / 1000
+        self._due = self._loop.time() + self._interval
+        self._last: Offsets = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._done: deque[tuple[Callback, Named, PartstreamError | None]] = deque()
+
+    async def commit(self, offsets: Offsets) -> None:
+        """Commit, behind all commits that were begun before.
+
+        Raises:
+            CommitFailed: the consumer is out of its group, or others own the partitions.
+            OffsetMetadataTooLarge: metadata of more than 4,096 bytes.
+            StoreUnavailable: no answer within request_timeout_ms.
+        """
+        if not offsets:
+            return
+        async with self._order:
+            await self._commit(offsets)
+
+    def commit_later(self, offsets: Offsets, named: Named, callback: Callback | None) -> None:
+        """Commit without waiting; the callback hears of the outcome when the user polls."""
+        self._spawn(self._commit_and_tell(offsets, named, callback))
+
+    def run_callbacks(self) -> None:
+        """Tell what became of commits that nobody waited for."""
+        while self._done:
+            callback, named, error = self._done.popleft()
+            callback(named, error)
+
+    @property
+    def due_in(self) -> float:
+        """Seconds until the next commit by itself."""
+        return max(0.0, self._due - self._loop.time())
+
+    def auto(self, positions: Offsets) -> None:
+        """Commit by itself, without waiting, if anything has changed."""
+        self._due = self._loop.time() + self._interval
+        changed = self._changed(positions)
+        if changed:
+            self._spawn(self._try(changed))
+
+    async def auto_now(self, positions: Offsets) -> None:
+        """Commit by itself, and wait; what fails is logged."""
+        await self._try(self._changed(positions))
+
+    async def settled(self) -> None:
+        """Wait for the commits that were begun."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Drop what is under way."""
+        for task in self._tasks:
+            task.cancel()
+        await self.settled()
+
+    def _changed(self, positions: Offsets) -> Offsets:
+        return {key: at for key, at in positions.items() if self._last.get(key) != at}
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work, name="commit")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _commit_and_tell(
+        self, offsets: Offsets, named: Named, callback: Callback | None
+    ) -> None:
+        failure: PartstreamError | None = None
+        try:
+            await self.commit(offsets)
+        except PartstreamError as error:
+            failure = error
+            if callback is None:
+                _logger.warning("a commit to group %s failed: %s", self._group_id, error)
+        if callback is not None:
+            self._done.append((callback, named, failure))
+
+    async def _try(self, offsets: Offsets) -> None:
+        try:
+            await self.commit(offsets)
+        except PartstreamError as error:
+            _logger.warning("the auto-commit to group %s failed: %s", self._group_id, error)
+
+    async def _commit(self, offsets: Offsets) -> None:
+        deadline = self._loop.time() + self._config.request_timeout_ms / 1000
+        stale = 0
+        while True:
+            identity = self._identity()
+            try:
+                if identity is None:
+                    await self._groups.commit(self._group_id, offsets, member_epoch=OUTSIDER)
+                else:
+                    member, epoch, incarnation = identity
+                    await self._groups.commit(
+                        self._group_id,
+                        offsets,
+                        member_id=member,
+                        member_epoch=epoch,
+                        incarnation=incarnation,
+                    )
+                self._last = {**self._last, **offsets}
+                return
+            except StaleMemberEpoch as error:
+                stale += 1
+                self._hurry()
+                if stale > _STALE_TRIES:
+                    raise self._failed(error) from error
+            except (UnknownMemberId, FencedMemberEpoch, RebalanceInProgress) as error:
+                self._hurry()
+                raise self._failed(error) from error
+            except PartstreamError as error:
+                if not error.retriable or self._loop.time() > deadline:
+                    raise
+            await asyncio.sleep(self._config.retry_backoff_ms / 1000)
+
+    def _failed(self, error: PartstreamError) -> CommitFailed:
+        return CommitFailed(f"group {self._group_id!r} refused the commit: {error}")

@@ -1,0 +1,98 @@
+"""Rules about positions, without I/O: where reading begins, and where a log has parted from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple, TypeAlias
+
+from partstream.engine.log import Bounds, EpochEnd
+from partstream.errors import IllegalState
+from partstream.model import OffsetAndMetadata, TopicPartition
+
+Reset: TypeAlias = Literal["earliest", "latest", "none"]
+
+Partitions: TypeAlias = "TopicPartition | tuple[str, int] | Iterable[TopicPartition]"
+"""What methods take that are about partitions: one of them, or several in any collection."""
+
+
+class Position(NamedTuple):
+    """Where a reader stands."""
+
+    offset: int
+    """Of the next record."""
+    leader_epoch: int = -1
+    """An epoch in which the log reached that offset; -1 if none is known."""
+
+
+def start_of(bounds: Bounds, reset: Reset) -> Position | None:
+    """Where reading begins without a position of its own; None if the policy is `none`.
+
+    At the end the epoch is known: the log has just reached it. Of what lies before the start
+    nothing is known any more.
+    """
+    if reset == "earliest":
+        return Position(bounds.start)
+    if reset == "latest":
+        return Position(bounds.end, bounds.leader_epoch)
+    return None
+
+
+def divergence(position: Position, read_from: int, found: EpochEnd) -> int | None:
+    """The offset from which on the log is not the one that was read; None if it still is (KIP-320).
+
+    Args:
+        position: where the reader stands, and in which epoch.
+        read_from: the first offset that the reader knows to have been written in that epoch.
+        found: what the log says of the epoch.
+    """
+    if found.leader_epoch < 0:
+        return None  # the log's history does not go back that far
+    parted = found.end_offset
+    if found.leader_epoch != position.leader_epoch:
+        # The log has never heard of the epoch: whatever was read of it is gone.
+        parted = min(parted, read_from)
+    return parted if parted < position.offset else None
+
+
+def partitions_of(given: Iterable[Partitions]) -> list[TopicPartition]:
+    """The partitions that a call names, one by one or as collections, in order.
+
+    Raises:
+        IllegalState: something is no partition.
+    """
+    return list(_each(given))
+
+
+def _each(given: Iterable[object]) -> Iterator[TopicPartition]:
+    for item in given:
+        match item:
+            case TopicPartition():
+                yield item
+            case (str() as topic, int() as partition) if isinstance(item, tuple):
+                yield TopicPartition(topic, partition)
+            case str() | bytes():
+                raise IllegalState(f"{item!r} is no TopicPartition")
+            case _ if isinstance(item, Iterable):
+                yield from _each(item)
+            case _:
+                raise IllegalState(f"{item!r} is no TopicPartition")
+
+
+def positions_of(
+    given: Mapping[TopicPartition, OffsetAndMetadata | int],
+) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Offsets to commit, with plain numbers made positions.
+
+    Raises:
+        IllegalState: an offset is negative, or a key is no partition.
+    """
+    positions = {}
+    for name, value in given.items():
+        (partition,) = partitions_of([name])
+        position = OffsetAndMetadata(value) if isinstance(value, int) else value
+        if position.offset < 0:
+            raise IllegalState(
+                f"offset {position.offset} of {partition.topic}-{partition.partition} is negative"
+            )
+        positions[partition] = position
+    return positions
