@@ -158,7 +158,7 @@ def reconcile(
     if row.revoking:
         if still_owned is None or not row.revoking.isdisjoint(still_owned):
             return None
-    elif row.epoch == target_epoch and row.assigned == target:
+    elif row.epoch >= target_epoch and row.assigned == target:
         return None
     kept = row.assigned & target
     revoke = row.assigned - target
@@ -170,11 +170,13 @@ def reconcile(
     want = (target - kept).intersection(busy)
     acquire = target - kept - want
     state = WAITING if want else STABLE
-    previous = row.epoch if row.epoch != target_epoch else row.previous_epoch
-    if (row.epoch, row.state) == (target_epoch, WAITING) and want and not acquire:
+    # A member that has just joined is ahead of the target, which does not know it yet.
+    epoch = max(row.epoch, target_epoch)
+    previous = row.epoch if row.epoch != epoch else row.previous_epoch
+    if (row.epoch, row.state) == (epoch, WAITING) and want and not acquire:
         return None
     return Step(
-        MemberRow(target_epoch, previous, 0, row.incarnation, state, kept | acquire),
+        MemberRow(epoch, previous, 0, row.incarnation, state, kept | acquire),
         acquire,
         row.revoking,
         want,

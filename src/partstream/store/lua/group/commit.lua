@@ -59,13 +59,15 @@ else
   end
 end
 
-local stamp = incarnation .. ':' .. ARGV[5]
+-- Who commits, and which of its commits it is; a member id may hold any letter, so not as it is.
+local author = incarnation == '' and '' or redis.sha1hex(member .. ' ' .. incarnation)
+local stamp = author .. ':' .. ARGV[5]
 for i = 8, #ARGV, 3 do
   local overtaken = false
-  if incarnation ~= '' then
+  if author ~= '' then
     local last = redis.call('HGET', OFFSETS, ARGV[i]) or ''
-    local who, order = string.match(last, '^[^|]*|[^|]*|[^|]*|(%d*):(%d+)|')
-    overtaken = who == incarnation and tonumber(order) > tonumber(ARGV[5])
+    local who, order = string.match(last, '^[^|]*|[^|]*|[^|]*|(%x*):(%d+)|')
+    overtaken = who == author and tonumber(order) > tonumber(ARGV[5])
   end
   if not overtaken then
     redis.call('HSET', OFFSETS, ARGV[i],

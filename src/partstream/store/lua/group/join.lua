@@ -88,10 +88,11 @@ else
     each(revoking, release)
     redis.call('ZREM', DEADLINES, 'r:' .. member)
   end
-  -- Without a target it takes nothing before the next one: so nothing that it owns has the epoch
-  -- of an earlier incarnation, whose late commits would else be taken for its own.
-  redis.call('HDEL', TARGET, member)
-  write_row(member, redis.call('HGET', GROUP, 'target_epoch'), '0', incarnation, 'S', '', '')
+  -- Its epoch was never anybody's before. So what is left over from an earlier incarnation, late
+  -- heartbeats and commits, has another one and is refused, even if the join itself came so late
+  -- that nobody knows of the earlier one any more.
+  raise_epoch()
+  write_row(member, redis.call('HGET', GROUP, 'epoch'), '0', incarnation, 'S', '', '')
 end
 redis.call('HSET', SUBSCRIPTIONS, member, subscription)
 if instance ~= '' then
@@ -99,7 +100,7 @@ if instance ~= '' then
 end
 mark_alive()
 redis.call('HDEL', GROUP, 'empty_since')
-if not returns or string.match(old, '^[^\n]*') ~= string.match(subscription, '^[^\n]*') then
+if returns and string.match(old, '^[^\n]*') ~= string.match(subscription, '^[^\n]*') then
   raise_epoch()
 end
 return {made, 0, view(member)}
