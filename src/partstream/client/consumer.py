@@ -66,14 +66,15 @@ class Consumer:
         return self
 
     @property
-    def _open(self) -> Consumption:
+    def opened(self) -> Consumption:
+        """The parts of a consumer that was started: for its blocking twin."""
         self._session.check()
         if self._opened is None:
             raise IllegalState("this consumer was not started: use `async with`, or start()")
         return self._opened
 
     async def _expire_offsets(self) -> int:
-        return await self._open.groups.expire_offsets()
+        return await self.opened.groups.expire_offsets()
 
     # What to read.
 
@@ -100,7 +101,7 @@ class Consumer:
             InvalidTopic, InvalidRegularExpression: as they say.
             IllegalState: partitions were assigned by hand, or topics and a pattern are given.
         """
-        opened = self._open
+        opened = self.opened
         if self.config.group_id is None:
             raise InvalidGroupId("subscribe needs a group_id; without a group, use assign")
         if pattern is None:
@@ -116,7 +117,7 @@ class Consumer:
 
     async def unsubscribe(self) -> None:
         """Read nothing, and leave the group: its other members get the partitions."""
-        await self._open.let_go()
+        await self.opened.let_go()
 
     async def assign(self, *partitions: Partitions) -> None:
         """Read these partitions, in place of those before; no group has a say in it.
@@ -128,7 +129,7 @@ class Consumer:
             IllegalState: the consumer is subscribed.
             UnknownTopicOrPartition, InvalidTopic: there is no such partition.
         """
-        opened = self._open
+        opened = self.opened
         names = set(partitions_of(partitions))
         if names:
             await opened.assign(names)
@@ -137,11 +138,11 @@ class Consumer:
 
     def subscription(self) -> frozenset[str]:
         """The topics subscribed to by name."""
-        return frozenset(self._open.subscription.topics)
+        return frozenset(self.opened.subscription.topics)
 
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions that are read now."""
-        return frozenset(self._open.fetcher.partitions)
+        return frozenset(self.opened.fetcher.partitions)
 
     # Records.
 
@@ -166,7 +167,7 @@ class Consumer:
             FencedInstanceId, UnreleasedInstanceId, ...: the group refuses this consumer.
         """
         most = self.config.max_poll_records if max_records is None else max_records
-        return await self._open.poll(most, timeout)
+        return await self.opened.poll(most, timeout)
 
     def __aiter__(self) -> Self:
         return self
@@ -176,27 +177,16 @@ class Consumer:
         while True:
             for record in self._run:
                 return record
-            opened = self._open
+            opened = self.opened
             run = opened.poller.next_run()
             if run is None:
                 await opened.fill(self.config.max_poll_records, None)
                 run = opened.poller.next_run() or iter(())
             self._run = run
 
-    async def fill(self, max_records: int, timeout: float | None) -> None:
-        """Have records ready to iterate over, as `poll` would return them: for the blocking twin.
-
-        Raises as `poll` does.
-        """
-        await self._open.fill(max_records, timeout)
-
-    def next_run(self) -> Iterator[Record] | None:
-        """Records to iterate over, or None if `fill` has to get some: for the blocking twin."""
-        return self._open.poller.next_run()
-
     def wakeup(self) -> None:
         """Have the poll that is waiting, or else the next one, raise Wakeup."""
-        self._open.poller.wake()
+        self.opened.poller.wake()
 
     # Positions.
 
@@ -208,7 +198,7 @@ class Consumer:
             NoOffsetForPartition, ...: it cannot be known.
         """
         (name,) = partitions_of([partition])
-        return await self._open.position(name)
+        return await self.opened.position(name)
 
     def seek(self, partition: TopicPartition, offset: int | OffsetAndMetadata) -> None:
         """Go on with another offset; what comes from `commit` fits, too.
@@ -217,17 +207,17 @@ class Consumer:
             IllegalState: the partition is not assigned to this consumer, or the offset negative.
         """
         ((name, position),) = positions_of({partition: offset}).items()
-        self._open.seek(name, Position(position.offset, position.leader_epoch))
+        self.opened.seek(name, Position(position.offset, position.leader_epoch))
 
     def seek_to_beginning(self, *partitions: Partitions) -> None:
         """Go on with the first record that there is; without arguments in all partitions."""
         for name in self._assigned(partitions):
-            self._open.seek(name, "earliest")
+            self.opened.seek(name, "earliest")
 
     def seek_to_end(self, *partitions: Partitions) -> None:
         """Go on behind the last record; without arguments in all partitions."""
         for name in self._assigned(partitions):
-            self._open.seek(name, "latest")
+            self.opened.seek(name, "latest")
 
     async def seek_to_timestamp(self, timestamp_ms: int, *partitions: Partitions) -> None:
         """Go on with the first record at or after a time, or at the end if there is none.
@@ -236,7 +226,7 @@ class Consumer:
             timestamp_ms: milliseconds since 1970.
             partitions: without any, all.
         """
-        opened = self._open
+        opened = self.opened
         names = self._assigned(partitions)
         found = await opened.lookups.for_times(dict.fromkeys(names, timestamp_ms))
         for name, at in found.items():
@@ -244,7 +234,7 @@ class Consumer:
 
     def pause(self, *partitions: Partitions) -> None:
         """Return no records of these partitions until `resume`; what was fetched is kept."""
-        opened = self._open
+        opened = self.opened
         opened.poller.give_back()
         for name in self._assigned(partitions):
             opened.fetcher.pause(name)
@@ -252,12 +242,12 @@ class Consumer:
     def resume(self, *partitions: Partitions) -> None:
         """Return records of these partitions again."""
         for name in self._assigned(partitions):
-            self._open.fetcher.resume(name)
+            self.opened.fetcher.resume(name)
 
     def paused(self) -> frozenset[TopicPartition]:
         """The partitions that are paused."""
         return frozenset(
-            buffer.partition.name for buffer in self._open.fetcher.buffers() if buffer.paused
+            buffer.partition.name for buffer in self.opened.fetcher.buffers() if buffer.paused
         )
 
     # Commits.
@@ -278,7 +268,7 @@ class Consumer:
             OffsetMetadataTooLarge: metadata of more than 4,096 bytes.
             StoreUnavailable: no answer within request_timeout_ms.
         """
-        await self._open.commit(offsets)
+        await self.opened.commit(offsets)
 
     async def commit_async(
         self,
@@ -295,7 +285,7 @@ class Consumer:
         Raises:
             InvalidGroupId: the consumer has no group_id.
         """
-        await self._open.commit_later(offsets, callback)
+        await self.opened.commit_later(offsets, callback)
 
     async def committed(
         self, *partitions: Partitions
@@ -306,18 +296,18 @@ class Consumer:
             InvalidGroupId: the consumer has no group_id.
             UnknownTopicOrPartition: there is no such partition.
         """
-        return await self._open.committed(self._these(partitions))
+        return await self.opened.committed(self._these(partitions))
 
     # Where logs begin and end.
 
     async def beginning_offsets(self, *partitions: Partitions) -> dict[TopicPartition, int]:
         """The first offset that each partition still has. By default all assigned ones."""
-        found = await self._open.lookups.bounds(self._these(partitions))
+        found = await self.opened.lookups.bounds(self._these(partitions))
         return {name: bounds.start for name, bounds in found.items()}
 
     async def end_offsets(self, *partitions: Partitions) -> dict[TopicPartition, int]:
         """The offset that the next record of each partition will have. By default all assigned."""
-        found = await self._open.lookups.bounds(self._these(partitions))
+        found = await self.opened.lookups.bounds(self._these(partitions))
         return {name: bounds.end for name, bounds in found.items()}
 
     async def offsets_for_times(
@@ -325,7 +315,7 @@ class Consumer:
     ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
         """The first record at or after a time (ms since 1970); None where there is none."""
         names = {name: at for key, at in times.items() for name in partitions_of([key])}
-        return await self._open.lookups.for_times(names)
+        return await self.opened.lookups.for_times(names)
 
     async def lag(self, *partitions: Partitions) -> dict[TopicPartition, int]:
         """How many records there are behind the position. By default all assigned partitions.
@@ -334,7 +324,7 @@ class Consumer:
             IllegalState: a partition is not assigned to this consumer.
         """
         names = self._assigned(partitions)
-        ends = await self._open.lookups.bounds(names)
+        ends = await self.opened.lookups.bounds(names)
         return {name: max(0, ends[name].end - await self.position(name)) for name in names}
 
     # The end.
@@ -379,8 +369,8 @@ class Consumer:
         """These partitions, or all; each is assigned, or IllegalState says which one is not."""
         names = self._these(partitions)
         for name in names:
-            self._open.fetcher.buffer(name)
+            self.opened.fetcher.buffer(name)
         return names
 
     def _these(self, partitions: Iterable[Partitions]) -> list[TopicPartition]:
-        return partitions_of(partitions) if partitions else sorted(self._open.fetcher.partitions)
+        return partitions_of(partitions) if partitions else sorted(self.opened.fetcher.partitions)

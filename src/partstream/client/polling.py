@@ -56,9 +56,7 @@ class Poller:
     async def poll(self, most: int, timeout: float | None) -> list[Record]:
         """At most so many records; waits for the first for at most `timeout` seconds."""
         await self.fill(most, timeout)
-        hand, self._hand = self._hand, Hand([])
-        self._not_done = hand.first()
-        return hand.all()
+        return self.take_all()
 
     async def fill(self, most: int, timeout: float | None) -> None:
         """Take records to iterate over; `hand` has none if the time passed without any.
@@ -87,6 +85,12 @@ class Poller:
         finally:
             self._polling = None
             self._idle.set()
+
+    def take_all(self) -> list[Record]:
+        """Hand out all that `fill` has got."""
+        hand, self._hand = self._hand, Hand([])
+        self._not_done = hand.first()
+        return hand.all()
 
     def next_run(self) -> Iterator[Record] | None:
         """The next records to iterate over; None if `fill` has to get some."""
@@ -128,6 +132,10 @@ class Poller:
         """Have the poll that waits, or else the next one, raise Wakeup."""
         self._woken = True
         self._news.set()
+
+    async def idle(self) -> None:
+        """Wait until nobody polls (a poll that was cancelled takes a moment to end)."""
+        await self._idle.wait()
 
     async def close(self) -> None:
         """End the poll that waits, unless this is called from within it (by a listener)."""
