@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from partstream.client.delivery import Delivery, Outcome
-from partstream.errors import RecordTooLarge
+from partstream.errors import ClosedClient, RecordTooLarge
 from partstream.model import TopicPartition
 from partstream.records.codec import BatchBuilder, HeaderList, size_of
 from partstream.records.header import with_producer
@@ -56,7 +56,7 @@ class Batch:
 class Queue:
     """The batches of one partition that were not sent yet."""
 
-    __slots__ = ("codec", "limit", "lock", "open", "ready", "where")
+    __slots__ = ("closed", "codec", "limit", "lock", "open", "ready", "where")
 
     def __init__(self, where: TopicPartition, *, codec: int, limit: int) -> None:
         self.where = where
@@ -67,6 +67,9 @@ class Queue:
         self.lock = threading.Lock()
         self.open: Batch | None = None
         self.ready: deque[Batch] = deque()
+        """In order. Any thread may add to its end; the rest is the client's loop's."""
+        self.closed = False
+        """Whether it begins no further batch."""
 
     def seal(self) -> bool:
         """Take no more records into the open batch; False if there is none."""
@@ -76,6 +79,41 @@ class Queue:
             self.ready.append(self.open)
             self.open = None
             return True
+
+    def close(self) -> None:
+        """Seal, and begin no further batch."""
+        with self.lock:
+            self.closed = True
+        self.seal()
+
+    def put_back(self, batches: list[Batch]) -> None:
+        """Put batches that were taken out in front again, in their order."""
+        with self.lock:
+            self.ready.extendleft(reversed(batches))
+
+    def take_head(self, batch: Batch) -> bool:
+        """Take a batch out if it is the first."""
+        with self.lock:
+            if not self.ready or self.ready[0] is not batch:
+                return False
+            self.ready.popleft()
+            return True
+
+    def take_older(self, created: float) -> list[Batch]:
+        """Take out the batches that were begun up to that time (of `time.monotonic`)."""
+        with self.lock:
+            if self.open is not None and self.open.created <= created:
+                self.ready.append(self.open)
+                self.open = None
+            old = []
+            while self.ready and self.ready[0].created <= created:
+                old.append(self.ready.popleft())
+            return old
+
+    def encoded(self) -> list[Batch]:
+        """Those at its front that were sent before."""
+        with self.lock:
+            return [batch for batch in self.ready if batch.payload]
 
 
 class Accumulator:
@@ -116,6 +154,7 @@ class Accumulator:
 
         Raises:
             RecordTooLarge: it is larger than max_request_size or the topic's limit.
+            ClosedClient: the queue begins no further batch.
             TypeError, ValueError, OverflowError, BufferError: something has the wrong type.
         """
         full = False
@@ -127,6 +166,8 @@ class Accumulator:
             ):
                 batch.count += 1
                 return Delivery(batch.outcome, batch.count - 1, timestamp)
+            if queue.closed:
+                raise ClosedClient("this producer is closed")
             fresh = self._fresh_batch(queue, key, value, headers)
             if fresh is None:
                 return None

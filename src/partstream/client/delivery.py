@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, NamedTuple
 
-from partstream.errors import ClientTimeout
+from partstream.errors import ClientTimeout, PartstreamError
 from partstream.model import RecordMetadata, TopicPartition
 
 
@@ -31,6 +31,20 @@ class Outcome:
         self.future: Future[Placed] = Future()
         # A delivery that is cancelled or timed out must not take the batch with it.
         self.future.set_running_or_notify_cancel()
+
+    def done(self) -> bool:
+        """Whether it is known."""
+        return self.future.done()
+
+    def succeed(self, placed: Placed) -> None:
+        """Make it known that the batch was acknowledged, unless it has failed before."""
+        if not self.future.done():
+            self.future.set_result(placed)
+
+    def fail(self, error: PartstreamError) -> None:
+        """Make it known that the batch is given up, unless its fate is known already."""
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 class Delivery:
@@ -62,9 +76,9 @@ class Delivery:
         """
         try:
             return self._metadata(self._outcome.future.result(timeout))
+        except PartstreamError:
+            raise  # among them DeliveryTimeout, which is a TimeoutError too
         except FutureTimeoutError as error:
-            if self._outcome.future.done():
-                raise  # a delivery timeout is a TimeoutError too
             raise ClientTimeout(
                 f"no acknowledgement from {self._place()} within {timeout} s"
             ) from error

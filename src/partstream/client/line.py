@@ -5,6 +5,9 @@ failed goes to the front again, or is given up. A batch whose answer was lost ma
 sequence tells (KIP-98). A sequence that does not fit any more, because an earlier batch was given
 up or because the log has lost what it had acknowledged, begins anew under the next producer epoch
 (KIP-360): by then it is certain that nothing behind the gap is in the log.
+
+A batch whose time is over fails at that time, wherever it is. If it is under way, it keeps its
+place in the line until its answer comes, since what follows has to follow.
 """
 
 from __future__ import annotations
@@ -13,14 +16,14 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from partstream import errors
 from partstream.client.accumulator import Batch, Queue
-from partstream.client.delivery import Outcome, Placed
+from partstream.client.delivery import Placed
+from partstream.client.losses import Acknowledged, LogLoss, find_cut, find_loss
+from partstream.client.numbering import Numbering
 from partstream.config.producer import ProducerConfig
 from partstream.engine.log import BEGIN, GO_ON, Appended, Log, appended
 from partstream.engine.partition import Partition, Topic
@@ -29,29 +32,12 @@ from partstream.store.store import Store
 
 _logger = logging.getLogger(__name__)
 
-_SEQUENCES = 2**31
-"""Sequences are int32 and wrap; producer epochs are int16 and do not."""
-_LAST_EPOCH = 2**15 - 2
-
 _BROKEN_SEQUENCE = (
     errors.OutOfOrderSequenceNumber,
     errors.UnknownProducerId,
     errors.InvalidProducerEpoch,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class LogLoss:
-    """Records that had been acknowledged, and that a failover or a crash of Redis took back."""
-
-    topic: str
-    partition: int
-    first_offset: int
-    """The first one lost."""
-    next_offset: int
-    """The one after the last that this producer knows of."""
-    leader_epoch: int
-    """The epoch in which they had been written."""
+_GONE = (errors.UnknownTopicId, errors.UnknownTopicOrPartition)
 
 
 class Sending(Protocol):
@@ -66,8 +52,11 @@ class Sending(Protocol):
     def store(self) -> Store:
         """The open store."""
 
-    async def find(self, name: str) -> Topic:
-        """The topic as it is now, created if that is allowed."""
+    async def refresh(self, name: str) -> Topic:
+        """The topic as it is now, read again, and created if that is allowed."""
+
+    def sealed(self, queue: Queue) -> None:
+        """Told of every batch that was sealed before it was full."""
 
     def settled(self, batch: Batch) -> None:
         """Told of every batch that needs no memory any more."""
@@ -84,29 +73,40 @@ class Line:
         self._sending = sending
         self._config = sending.config
         self._loop = asyncio.get_running_loop()
-        self._adopt(topic, partition)
         self._in_flight: list[Batch] = []
         self._failed: list[tuple[Batch, BaseException]] = []
+        self._answers: set[asyncio.Future[list[Any]]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._recovering = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._linger: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
         self._due = False
         self._most_in_flight = self._config.max_in_flight_requests_per_connection
         self._window = self._most_in_flight
         self._failures = 0
-        self._sent = 0
-        self._producer_id = sending.producer_id
-        self._producer_epoch = 0
-        self._next_sequence = 0
-        self._last_epoch = -1
-        self._last_end = 0
+        self._trouble: BaseException | None = None
+        self._numbering = Numbering(sending.producer_id)
+        self._acknowledged: Acknowledged | None = None
+        self._partition = partition
+        self.follow(topic)
+
+    def follow(self, topic: Topic) -> None:
+        """Take in what the topic's configs ask of an acknowledgement."""
+        self._least_replicas = (
+            topic.config.min_insync_replicas - 1 if self._config.acks == "all" else 0
+        )
+        self._fsync = topic.config.flush_messages == 1
 
     def opened(self) -> None:
         """The queue has a new open batch: it goes when linger_ms is over."""
+        if self._expiry is None:
+            self._expiry = self._loop.call_later(
+                self._config.delivery_timeout_ms / 1000, self._expire
+            )
         if self._config.linger_ms == 0:
             self.hurry()
-        elif self._timer is None and not self._due:
-            self._timer = self._loop.call_later(self._config.linger_ms / 1000, self._linger_over)
+        elif self._linger is None and not self._due:
+            self._linger = self._loop.call_later(self._config.linger_ms / 1000, self._linger_over)
 
     def hurry(self) -> None:
         """Send what there is, full or not."""
@@ -123,40 +123,48 @@ class Line:
                 self._due = False
                 if not self.queue.seal():
                     return
+                self._sending.sealed(self.queue)
             self._send(self.queue.ready.popleft())
 
-    def unfinished(self) -> list[Outcome]:
-        """What will be known of every record that was accepted and not settled yet."""
+    @property
+    def moving(self) -> bool:
+        """Whether something is on its way already, whose memory will come free."""
+        return bool(self._in_flight or self._failed or self.queue.ready)
+
+    def unfinished(self) -> list[asyncio.Future[Any]]:
+        """What has to be done before all is settled that was accepted until now."""
+        outcomes = [asyncio.wrap_future(batch.outcome.future) for batch in self._batches()]
+        # With acks=0 the outcome is known before the batch has left.
+        return [*outcomes, *self._answers]
+
+    async def abandon(self, error: errors.PartstreamError) -> None:
+        """Give up everything that is not acknowledged, and take nothing more."""
+        for timer in (self._linger, self._expiry):
+            if timer is not None:
+                timer.cancel()
+        self.queue.close()
+        self._recovering = True  # for good: nothing is sent any more
+        batches = self._batches()
+        self._failed.clear()
+        self._in_flight.clear()
+        self.queue.ready.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for batch in batches:
+            self._give_up(batch, error)
+
+    def _batches(self) -> list[Batch]:
+        """Everything that was accepted and is not settled."""
         with self.queue.lock:
             batches = [*(batch for batch, _ in self._failed), *self._in_flight, *self.queue.ready]
             if self.queue.open is not None:
                 batches.append(self.queue.open)
-        return [batch.outcome for batch in batches]
-
-    def abandon(self, error: errors.PartstreamError) -> None:
-        """Give up everything that is not acknowledged."""
-        if self._timer is not None:
-            self._timer.cancel()
-        for task in self._tasks:
-            task.cancel()
-        self.queue.seal()
-        batches = [*(batch for batch, _ in self._failed), *self._in_flight, *self.queue.ready]
-        self._failed.clear()
-        self._in_flight.clear()
-        self.queue.ready.clear()
-        for batch in batches:
-            self._give_up(batch, error)
+        return batches
 
     def _linger_over(self) -> None:
-        self._timer = None
+        self._linger = None
         self.hurry()
-
-    def _adopt(self, topic: Topic, partition: Partition) -> None:
-        self._partition = partition
-        self._least_replicas = (
-            topic.config.min_insync_replicas - 1 if self._config.acks == "all" else 0
-        )
-        self._fsync = topic.config.flush_messages == 1
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work, name=f"producer line of {self._partition}")
@@ -168,7 +176,7 @@ class Line:
     def _send(self, batch: Batch) -> None:
         try:
             if not batch.payload:
-                self._number(batch)
+                self._numbering.number(batch)
             answer = self._sending.log.submit(
                 self._partition,
                 batch.payload,
@@ -179,22 +187,15 @@ class Line:
             self._fail(batch, error)
             return
         if answer is None:
-            self._fail(batch, errors.StoreUnavailable("no connection is open yet"))
+            self._fail(batch, errors.StoreUnavailable("no connection is open"))
             return
         batch.attempts += 1
         self._in_flight.append(batch)
         if self._config.acks == 0:
-            batch.outcome.future.set_result(Placed(-1, -1))
+            self._answers.add(answer)
+            answer.add_done_callback(self._answers.discard)
+            batch.outcome.succeed(Placed(-1, -1))
         answer.add_done_callback(lambda done: self._answered(batch, done))
-
-    def _number(self, batch: Batch) -> None:
-        if self._producer_id < 0:
-            batch.encode(-1, -1, -1)
-        else:
-            batch.encode(self._producer_id, self._producer_epoch, self._next_sequence)
-            self._next_sequence = (self._next_sequence + batch.count) % _SEQUENCES
-        self._sent += 1
-        batch.number = self._sent
 
     def _answered(self, batch: Batch, answer: asyncio.Future[list[Any]]) -> None:
         if answer.cancelled() or batch not in self._in_flight:
@@ -212,37 +213,44 @@ class Line:
 
     async def _confirm(self, batch: Batch, result: Appended) -> None:
         """Wait until the replicas in sync have the batch, too."""
+        failure: errors.PartstreamError | None = None
         try:
             await self._sending.store.barrier(self._partition.slot).confirm(
                 token=result.token, least_replicas=self._least_replicas, fsync=self._fsync
             )
         except errors.PartstreamError as error:
-            if batch in self._in_flight:
-                self._in_flight.remove(batch)
-                self._fail(batch, error)
+            failure = error
+        if batch not in self._in_flight:
             return
-        if batch in self._in_flight:
+        if failure is None:
             self._succeed(batch, result)
+        else:
+            self._in_flight.remove(batch)
+            self._fail(batch, failure)
 
     def _succeed(self, batch: Batch, result: Appended) -> None:
         self._in_flight.remove(batch)
         self._failures = 0
+        self._trouble = None
         self._window = self._most_in_flight
-        if self._last_epoch not in (-1, result.leader_epoch):
-            self._spawn(self._look_for_loss(self._last_epoch, self._last_end))
-        self._last_epoch = result.leader_epoch
-        self._last_end = result.base_offset + batch.count
         if self._config.acks != 0:
-            batch.outcome.future.set_result(Placed(result.base_offset, result.append_time))
+            self._note(result, batch.count)
+            batch.outcome.succeed(Placed(result.base_offset, result.append_time))
         self._sending.settled(batch)
         self._go_on()
 
+    def _note(self, result: Appended, count: int) -> None:
+        """Remember what was acknowledged, and look for losses if the leader epoch has changed."""
+        known, end = self._acknowledged, result.base_offset + count
+        if known is not None and known.epoch == result.leader_epoch:
+            self._acknowledged = known._replace(end=max(known.end, end))
+            return
+        self._acknowledged = Acknowledged(result.leader_epoch, result.base_offset, end)
+        if known is not None:
+            self._spawn(self._look_for_loss(known, result.leader_epoch))
+
     def _fail(self, batch: Batch, error: BaseException) -> None:
-        if self._config.acks == 0 and batch.outcome.future.done():
-            _logger.debug("a batch to %s was lost, acks=0: %s", self._partition, error)
-            self._sending.settled(batch)
-        else:
-            self._failed.append((batch, error))
+        self._failed.append((batch, error))
         self._go_on()
 
     def _go_on(self) -> None:
@@ -253,41 +261,64 @@ class Line:
             self._spawn(self._recover())
 
     def _give_up(self, batch: Batch, error: errors.PartstreamError) -> None:
-        if not batch.outcome.future.done():
-            batch.outcome.future.set_exception(error)
+        batch.outcome.fail(error)
         self._sending.settled(batch)
+
+    def _expire(self) -> None:
+        """Fail what has not been delivered within delivery_timeout_ms."""
+        self._expiry = None
+        timeout = self._config.delivery_timeout_ms / 1000
+        born = time.monotonic() - timeout
+        error = errors.DeliveryTimeout(
+            f"not delivered to {self._partition} within delivery_timeout_ms="
+            f"{self._config.delivery_timeout_ms}: {self._trouble or 'Redis has not answered'}"
+        )
+        for batch in [*(batch for batch, _ in self._failed), *self._in_flight]:
+            if batch.created <= born:
+                batch.outcome.fail(error)
+        for batch in self.queue.take_older(born):
+            self._give_up(batch, error)
+        waiting = [batch.created for batch in self._batches() if not batch.outcome.done()]
+        if waiting:
+            self._expiry = self._loop.call_later(min(waiting) - born, self._expire)
 
     # Recovery: nothing is in flight.
 
     async def _recover(self) -> None:
-        failed = sorted(self._failed, key=lambda pair: pair[0].number)
-        batches = [batch for batch, _ in failed]
-        head, raw = failed[0]
+        self._failed.sort(key=lambda pair: pair[0].number)
         # Only the first failure has a cause of its own; the others may have followed from it.
-        error = await self._sending.store.mend(self._partition.slot, raw)
-        _logger.debug("%s: %d batches failed, first: %s", self._partition, len(batches), error)
-        try:
-            if isinstance(error, _BROKEN_SEQUENCE):
-                await self._begin_anew(batches, error)
-            elif isinstance(error, (errors.UnknownTopicId, errors.UnknownTopicOrPartition)):
-                await self._follow_topic(batches)
-            elif not error.retriable or head.attempts > self._config.retries:
-                self._give_up(batches.pop(0), error)
-            else:
-                await self._wait(error)
-        except errors.PartstreamError as failure:
-            error = failure
-            if failure.retriable:
-                await self._wait(failure)
-            else:
-                self._give_up(batches.pop(0), failure)
+        head, raw = self._failed[0]
+        self.queue.put_back([batch for batch, _ in self._failed if not batch.outcome.done()])
+        for batch, _ in self._failed:
+            if batch.outcome.done():
+                self._sending.settled(batch)
         self._failed.clear()
-        self._requeue(batches, error)
+        error = await self._sending.store.mend(self._partition.slot, raw)
+        try:
+            await self._treat(head, error)
+        except errors.PartstreamError as failure:
+            await self._treat_plainly(head, failure)
         self._recovering = False
         self._window = 1
         self.pump()
 
-    async def _wait(self, error: errors.PartstreamError) -> None:
+    async def _treat(self, head: Batch, error: errors.PartstreamError) -> None:
+        if isinstance(error, _BROKEN_SEQUENCE):
+            await self._begin_anew(error)
+        elif isinstance(error, _GONE):
+            await self._follow_topic(error)
+        else:
+            await self._treat_plainly(head, error)
+
+    async def _treat_plainly(self, head: Batch, error: errors.PartstreamError) -> None:
+        _logger.debug("%s: %s", self._partition, error)
+        self._trouble = error
+        if error.retriable and head.attempts <= self._config.retries:
+            await self._wait()
+        elif self.queue.take_head(head):
+            self._give_up(head, error)
+
+    async def _wait(self) -> None:
         """Back off, and make sure that there is a connection to send on."""
         self._failures += 1
         delay = min(
@@ -298,67 +329,55 @@ class Line:
         try:
             await self._sending.store.ready(self._partition.slot)
         except errors.PartstreamError as unreachable:
-            _logger.debug("%s: %s, then %s", self._partition, error, unreachable)
+            self._trouble = unreachable
 
-    def _requeue(self, batches: list[Batch], error: errors.PartstreamError) -> None:
-        """Put what failed in front, without what is too old; nor is anything behind it younger."""
-        timeout = self._config.delivery_timeout_ms / 1000
-        oldest = time.monotonic() - timeout
-        waiting = deque(batches)
-        with self.queue.lock:
-            waiting.extend(self.queue.ready)
-            self.queue.ready.clear()
-            while waiting and waiting[0].created < oldest:
-                self._give_up(
-                    waiting.popleft(),
-                    errors.DeliveryTimeout(
-                        f"not delivered to {self._partition} within delivery_timeout_ms="
-                        f"{self._config.delivery_timeout_ms}: {error}"
-                    ),
-                )
-            self.queue.ready.extend(waiting)
-
-    async def _begin_anew(self, batches: list[Batch], error: errors.PartstreamError) -> None:
-        """Number what has failed from 0 under the next epoch: the log has none of it."""
-        await self._look_for_loss(self._last_epoch, self._last_end)
-        self._last_epoch = -1
-        if self._producer_epoch >= _LAST_EPOCH or isinstance(error, errors.InvalidProducerEpoch):
-            self._producer_id = await new_producer_id(self._sending.store)
-            self._producer_epoch = 0
+    async def _begin_anew(self, error: errors.PartstreamError) -> None:
+        """Number what was sent from 0 under the next epoch: the log has none of it."""
+        known = self._acknowledged
+        if known is not None:
+            loss = await find_cut(self._sending.log, self._partition, known)
+            if loss is not None:
+                self._acknowledged = None
+                self._sending.lost(loss)
+        if self._numbering.used_up or isinstance(error, errors.InvalidProducerEpoch):
+            self._numbering.begin_anew(await new_producer_id(self._sending.store))
         else:
-            self._producer_epoch += 1
-        self._next_sequence = 0
-        for batch in batches:
-            self._number(batch)
+            self._numbering.begin_anew()
+        self._renumber()
 
-    async def _follow_topic(self, batches: list[Batch]) -> None:
-        """The topic is another one now, or will be."""
-        topic = await self._sending.find(self._partition.topic)
+    async def _follow_topic(self, error: errors.PartstreamError) -> None:
+        """The topic was deleted: go on in the one that has its name now."""
+        topic = await self._sending.refresh(self._partition.topic)
         if topic.id == self._partition.topic_id:
-            raise errors.UnknownTopicOrPartition(f"{self._partition} has lost its keys")
-        self._adopt(topic, topic.partition(self._partition.index))
-        self._last_epoch = -1
-        if self._producer_id >= 0:
-            self._producer_epoch += 1
-            self._next_sequence = 0
-            for batch in batches:
-                self._number(batch)
-
-    async def _look_for_loss(self, epoch: int, end: int) -> None:
-        """Compare what was acknowledged with what the log says of that epoch (KIP-320)."""
-        if epoch < 0:
-            return
-        try:
-            found = await self._sending.log.epoch_end(self._partition, epoch)
-        except errors.UnknownTopicId:
-            return
-        if found.end_offset < end:
-            self._sending.lost(
-                LogLoss(
-                    topic=self._partition.topic,
-                    partition=self._partition.index,
-                    first_offset=max(found.end_offset, 0),
-                    next_offset=end,
-                    leader_epoch=epoch,
-                )
+            raise errors.UnknownTopicOrPartition(f"{self._partition} has lost its keys: {error}")
+        self._acknowledged = None
+        if self._partition.index >= len(topic.partitions):
+            gone = errors.UnknownTopicOrPartition(
+                f"topic {topic.name!r} was made again, without partition {self._partition.index}"
             )
+            for batch in self.queue.take_older(float("inf")):
+                self._give_up(batch, gone)
+            return
+        self._partition = topic.partition(self._partition.index)
+        self.follow(topic)
+        self._numbering.begin_elsewhere()
+        self._renumber()
+
+    def _renumber(self) -> None:
+        for batch in self.queue.encoded():
+            self._numbering.number(batch)
+
+    async def _look_for_loss(self, known: Acknowledged, epoch: int) -> None:
+        """Compare what was acknowledged with the log's history, once it can be read."""
+        while True:
+            try:
+                loss = await find_loss(self._sending.log, self._partition, known, epoch)
+            except errors.UnknownTopicId:
+                return
+            except errors.PartstreamError as error:
+                _logger.debug("%s: cannot look for losses yet: %s", self._partition, error)
+                await asyncio.sleep(self._config.retry_backoff_max_ms / 1000)
+                continue
+            if loss is not None:
+                self._sending.lost(loss)
+            return

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import weakref
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 from partstream.client.accumulator import Accumulator, Batch, Queue
 from partstream.client.delivery import Delivery
-from partstream.client.line import Line, LogLoss
-from partstream.client.route import Route
+from partstream.client.line import Line
+from partstream.client.losses import LogLoss
+from partstream.client.route import Route, header_list
 from partstream.client.session import Session, get_or_create
 from partstream.config.build import load
+from partstream.config.names import validate_topic_name
 from partstream.config.producer import ProducerConfig
 from partstream.engine.log import Log
 from partstream.engine.partition import Topic
@@ -23,12 +28,22 @@ from partstream.errors import (
     ClientTimeout,
     ClosedClient,
     PartstreamError,
+    UnknownTopicOrPartition,
 )
-from partstream.records.codec import HeaderList
 from partstream.store.store import Store
 
 _logger = logging.getLogger(__name__)
-_NO_HEADERS: HeaderList = []
+
+_alive: weakref.WeakSet[Producer] = weakref.WeakSet()
+
+
+def _forget_routes() -> None:
+    """In a forked child: what would be put on a copied route would go nowhere."""
+    for producer in _alive:
+        producer.routes.clear()
+
+
+os.register_at_fork(after_in_child=_forget_routes)
 
 
 class Producer:
@@ -63,11 +78,12 @@ class Producer:
         self.routes: dict[str, Route] = {}
         """By topic. Another thread may put records on them, too; none are left on closing."""
         self._lines: dict[Queue, Line] = {}
-        self._finding: dict[str, asyncio.Task[Route]] = {}
+        self._finding: dict[str, asyncio.Task[None]] = {}
         self._space = asyncio.Event()
+        self._stale = asyncio.Event()
         self._closing = False
         self._unwatch: Callable[[], None] | None = None
-        self._refreshing: asyncio.Task[None] | None = None
+        self._keeping_up: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
 
     @property
@@ -89,10 +105,12 @@ class Producer:
             self.log = Log(self._session.store)
             if self.config.enable_idempotence:
                 self.producer_id = await new_producer_id(self._session.store)
-            self._unwatch = await self._session.topics.watch(self._topics_changed)
+            self._unwatch = await self._session.topics.watch(self._stale.set)
         except BaseException:
             await self._session.close()
             raise
+        self._keeping_up = asyncio.create_task(self._keep_up(), name="producer's topics")
+        _alive.add(self)
         return self
 
     async def send(
@@ -124,12 +142,18 @@ class Producer:
             ClientTimeout: the topic could not be looked up within max_block_ms.
             ClosedClient: the producer is closed.
         """
-        route = self.routes.get(topic)
+        if headers is not None and type(headers) is not list:
+            headers = header_list(headers)
+        try:
+            route = self.routes.get(topic)
+        except TypeError:  # not even hashable; it is refused below
+            route = None
         if route is not None:
             delivery = route.append(value, key, headers, partition, timestamp_ms)
             if delivery is not None:
                 return delivery
         self._check_open()
+        validate_topic_name(topic)
         deadline = self._loop.time() + self.config.max_block_ms / 1000
         while True:
             await self._prepare(topic, deadline)
@@ -173,8 +197,12 @@ class Producer:
         """
         if self._session.closed:
             return
+        self._session.check()
         self._closing = True
         self.routes.clear()
+        for line in self._lines.values():
+            line.queue.closed = True
+        self._space.set()
         try:
             if self._session.started:
                 async with asyncio.timeout(timeout):
@@ -197,9 +225,20 @@ class Producer:
 
     # What lines need (see line.Sending).
 
-    async def find(self, name: str) -> Topic:
-        """The topic as it is now, created if that is allowed."""
-        return await get_or_create(self._session.topics, name, self.config)
+    async def refresh(self, name: str) -> Topic:
+        """The topic as it is now, read again, and created if that is allowed."""
+        try:
+            topic = await self._session.topics.get(name, fresh=True)
+        except UnknownTopicOrPartition:
+            topic = await self.find(name)
+        self._follow(topic)
+        return topic
+
+    def sealed(self, queue: Queue) -> None:
+        """Records without a key go elsewhere now."""
+        route = self.routes.get(queue.where.topic)
+        if route is not None:
+            route.batch_ended(queue)
 
     def settled(self, batch: Batch) -> None:
         """Give the batch's memory back, and let whoever waits for it try again."""
@@ -218,72 +257,103 @@ class Producer:
         )
         self.losses.append(loss)
         if self.config.on_log_loss is not None:
-            self.config.on_log_loss(loss)
+            try:
+                self.config.on_log_loss(loss)
+            except Exception:  # the user's code must not stop the line
+                _logger.exception("on_log_loss failed")
 
     # Routes and lines.
 
     async def _prepare(self, topic: str, deadline: float) -> None:
-        """Wait for what `try_send` lacked: the topic's metadata, or room in the buffer."""
+        """Wait for what a record lacks: its topic's route, or room in the buffer."""
         if topic in self.routes:
-            self._space.clear()
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._space.wait()
-            except TimeoutError:
-                raise BufferExhausted(
-                    f"no room in the buffer of {self.config.buffer_memory} bytes within "
-                    f"max_block_ms={self.config.max_block_ms}"
-                ) from None
+            await self._wait_for_space(deadline)
             return
         task = self._finding.get(topic)
         if task is None:
             task = self._finding[topic] = asyncio.create_task(self._open_route(topic))
-            task.add_done_callback(lambda _: self._finding.pop(topic, None))
+            task.add_done_callback(lambda done: self._found(topic, done))
         try:
             async with asyncio.timeout_at(deadline):
-                await asyncio.shield(task)
+                await asyncio.wait([task])
         except TimeoutError:
             raise ClientTimeout(
                 f"topic {topic!r} could not be looked up within max_block_ms="
                 f"{self.config.max_block_ms}"
             ) from None
+        self._check_open()
+        task.result()
 
-    async def _open_route(self, name: str) -> Route:
+    async def _wait_for_space(self, deadline: float) -> None:
+        self._space.clear()
+        if not any(line.moving for line in self._lines.values()):
+            # All of the buffer is in batches that wait for more records.
+            for line in self._lines.values():
+                line.hurry()
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._space.wait()
+        except TimeoutError:
+            raise BufferExhausted(
+                f"no room in the buffer of {self.config.buffer_memory} bytes within "
+                f"max_block_ms={self.config.max_block_ms}"
+            ) from None
+
+    async def find(self, name: str) -> Topic:
+        """The topic, created if it is not there and that is allowed."""
+        return await get_or_create(self._session.topics, name, self.config)
+
+    async def _open_route(self, name: str) -> None:
         topic = await self.find(name)
-        route = Route(topic, self.config, self._accumulator)
-        self._open_lines(route, topic)
-        self.routes[name] = route
-        return route
+        if not self._closing:
+            route = Route(topic, self.config, self._accumulator)
+            self._open_lines(route, topic)
+            self.routes[name] = route
+
+    def _found(self, name: str, done: asyncio.Task[None]) -> None:
+        del self._finding[name]
+        if not done.cancelled():
+            done.exception()  # whoever asked may have given up since
 
     def _open_lines(self, route: Route, topic: Topic) -> None:
         for queue, partition in zip(route.queues, topic.partitions, strict=True):
-            if queue not in self._lines:
+            if queue in self._lines:
+                self._lines[queue].follow(topic)
+            else:
                 self._lines[queue] = Line(self, topic, partition, queue)
 
-    def _topics_changed(self) -> None:
-        """Topics may have grown, changed their limits, or gone."""
-        if self._refreshing is None or self._refreshing.done():
-            self._refreshing = asyncio.create_task(self._refresh_routes())
+    def _follow(self, topic: Topic) -> None:
+        route = self.routes.get(topic.name)
+        if route is not None:
+            route.follow(topic)
+            self._open_lines(route, topic)
 
-    async def _refresh_routes(self) -> None:
-        for name, route in tuple(self.routes.items()):
-            try:
-                topic = await self._session.topics.get(name)
-            except PartstreamError as error:
-                _logger.debug("topic %s: %s", name, error)
-                continue
-            if len(topic.partitions) >= len(route.queues):
-                route.follow(topic)
-                self._open_lines(route, topic)
+    async def _keep_up(self) -> None:
+        """Follow topics that grow, are made again or change their configs."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.config.metadata_max_age_ms / 1000):
+                    await self._stale.wait()
+            self._stale.clear()
+            for name in tuple(self.routes):
+                try:
+                    self._follow(await self._session.topics.get(name))
+                except PartstreamError as error:
+                    _logger.debug("topic %s: %s", name, error)
 
     def _opened(self, queue: Queue) -> None:
-        self._loop.call_soon_threadsafe(self._lines[queue].opened)
+        self._soon(self._lines[queue].opened)
 
     def _filled(self, queue: Queue) -> None:
-        route = self.routes.get(queue.where.topic)
-        if route is not None:
-            route.batch_full(queue)
-        self._loop.call_soon_threadsafe(self._lines[queue].pump)
+        self.sealed(queue)
+        self._soon(self._lines[queue].pump)
+
+    def _soon(self, step: Callable[[], None]) -> None:
+        """Have the loop do something; called from the thread that sends."""
+        try:
+            self._loop.call_soon_threadsafe(step)
+        except RuntimeError:
+            raise ClosedClient("this producer is closed") from None
 
     def _check_open(self) -> None:
         if self._closing:
@@ -291,22 +361,24 @@ class Producer:
         _ = self._session.store
 
     async def _flush(self) -> None:
-        futures = [
-            asyncio.wrap_future(outcome.future)
-            for line in self._lines.values()
-            for outcome in line.unfinished()
-        ]
+        waiting = [future for line in self._lines.values() for future in line.unfinished()]
         for line in self._lines.values():
             line.hurry()
-        if futures:
-            await asyncio.gather(*futures, return_exceptions=True)
+        if waiting:
+            await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _shut_down(self) -> None:
+        if self._session.closed:
+            return
         if self._unwatch is not None:
             self._unwatch()
-        for task in (*self._finding.values(), *filter(None, [self._refreshing])):
+            self._unwatch = None
+        tasks = [*self._finding.values(), *filter(None, [self._keeping_up])]
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        closed = ClosedClient("the producer was closed before the record was delivered")
         for line in self._lines.values():
-            line.abandon(ClosedClient("the producer was closed before the record was delivered"))
+            await line.abandon(closed)
         self._space.set()
         await self._session.close()

@@ -13,6 +13,7 @@ from typing import Any
 
 from partstream.client.accumulator import Accumulator, Queue
 from partstream.client.delivery import Delivery
+from partstream.config.common import INT64_MAX
 from partstream.config.producer import ProducerConfig
 from partstream.engine.partition import Topic
 from partstream.errors import InvalidTimestamp, SerializationError, UnknownTopicOrPartition
@@ -46,8 +47,6 @@ class Route:
         self._key_serializer = config.key_serializer
         self._value_serializer = config.value_serializer
         self._serializes = (config.key_serializer or config.value_serializer) is not None
-        self._hash = get_partitioner(topic.partitioner)
-        self._empty_is_none = topic.partitioner in KEYLESS_WHEN_EMPTY
         self._sticky = Sticky(rng)
         self._by_key: dict[bytes | None, Queue] = {}
         self.follow(topic)
@@ -62,8 +61,11 @@ class Route:
     ) -> Delivery | None:
         """Put a record into its batch; None if the buffer is full.
 
+        `headers` are gone through once for each call: give a list if it may have to be repeated.
+
         Raises:
             SerializationError, RecordTooLarge, InvalidTimestamp, UnknownTopicOrPartition.
+            ClosedClient: the producer was closed meanwhile.
         """
         if self._serializes:
             key, value = self._serialize(key, value)
@@ -74,15 +76,15 @@ class Route:
                 queue = self._choose(key)
         else:
             queue = self.queue(partition)
-        if timestamp_ms is None:
-            timestamp_ms = time_ns() // 1_000_000
-        elif timestamp_ms < 0:
-            raise InvalidTimestamp(f"timestamp_ms={timestamp_ms}: expected 0 or more")
-        if headers is None:
-            headers = _NO_HEADERS
-        elif type(headers) is not list:
-            headers = list(headers)
         try:
+            if timestamp_ms is None:
+                timestamp_ms = time_ns() // 1_000_000
+            elif not 0 <= timestamp_ms <= INT64_MAX:
+                raise InvalidTimestamp(f"timestamp_ms={timestamp_ms}: expected 0 to 2**63 - 1")
+            if headers is None:
+                headers = _NO_HEADERS
+            elif type(headers) is not list:
+                headers = header_list(headers)
             with queue.lock:
                 batch = queue.open
                 if batch is not None:
@@ -92,8 +94,6 @@ class Route:
                         return Delivery(batch.outcome, index, timestamp_ms)
             return self._accumulator.begin_batch(queue, timestamp_ms, key, value, headers)
         except (TypeError, ValueError, OverflowError, BufferError) as error:
-            if isinstance(error, SerializationError):
-                raise
             raise unfit(timestamp_ms, key, value, headers, error) from error
 
     def queue(self, partition: int) -> Queue:
@@ -109,11 +109,16 @@ class Route:
         return self.queues[partition]
 
     def follow(self, topic: Topic) -> None:
-        """Take in new partitions, and what the topic's configs say of batches."""
+        """Take in new partitions, and what the topic's configs say of batches.
+
+        A topic that was deleted and made again may have another hash, and fewer partitions.
+        """
+        self._hash = get_partitioner(topic.partitioner)
+        self._empty_is_none = topic.partitioner in KEYLESS_WHEN_EMPTY
         stored = topic.config.compression_type
         name = {"producer": self._compression, "uncompressed": "none"}.get(stored, stored)
         codec, limit = codec_of(name), topic.config.max_message_bytes
-        queues = list(self.queues)
+        queues = self.queues[: len(topic.partitions)]
         for queue in queues:
             queue.codec, queue.limit = codec, limit
         for index in range(len(queues), len(topic.partitions)):
@@ -122,8 +127,8 @@ class Route:
         self.queues = queues
         self._by_key = {}
 
-    def batch_full(self, queue: Queue) -> None:
-        """Records without a key move on to another partition."""
+    def batch_ended(self, queue: Queue) -> None:
+        """Records without a key move on to another partition, if that was theirs."""
         if queue.where.partition == self._sticky.partition(len(self.queues)):
             self._sticky.on_new_batch(len(self.queues))
 
@@ -150,11 +155,26 @@ class Route:
         return queue
 
     def _serialize(self, key: Any, value: Any) -> tuple[Any, Any]:
-        if self._key_serializer is not None:
+        """None stays None, as it does where it is read: no serializer sees it."""
+        if self._key_serializer is not None and key is not None:
             key = _serialize(self._key_serializer, key, "key", self.name)
-        if self._value_serializer is not None:
+        if self._value_serializer is not None and value is not None:
             value = _serialize(self._value_serializer, value, "value", self.name)
         return key, value
+
+
+def header_list(headers: Any) -> HeaderList:
+    """Headers as a list, which can be gone through again if the record has to wait.
+
+    Raises:
+        SerializationError: they are no pairs at all.
+    """
+    try:
+        return list(headers)
+    except TypeError as error:
+        raise SerializationError(
+            f"headers must be a list of pairs, not {type(headers).__name__}: {headers!r:.100}"
+        ) from error
 
 
 def _serialize(serializer: Callable[[Any], bytes | None], given: Any, what: str, topic: str) -> Any:

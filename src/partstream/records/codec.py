@@ -125,13 +125,17 @@ def unfit(
 ) -> SerializationError:
     """Name the part of a record that the C codec refused with `error`."""
     if not isinstance(timestamp, int):
-        return SerializationError(f"timestamp must be an int, not {type(timestamp).__name__}")
+        return SerializationError(
+            f"timestamp must be an int, not {type(timestamp).__name__}: {timestamp!r:.100}"
+        )
     for name, part in (("key", key), ("value", value)):
         if not isinstance(part, bytes | bytearray | memoryview | None):
             kind = type(part).__name__
             return SerializationError(f"{name} must be bytes or None, not {kind}: {part!r:.100}")
     if not isinstance(headers, list):
-        return SerializationError(f"headers must be a list, not {type(headers).__name__}")
+        return SerializationError(
+            f"headers must be a list, not {type(headers).__name__}: {headers!r:.100}"
+        )
     for entry in headers:
         match entry:
             case (str(), bytes() | None) if isinstance(entry, tuple):

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 from partstream.errors import ClosedClient, ForkedClient, IllegalState
@@ -23,6 +23,8 @@ class Portal:
     def __init__(self, name: str) -> None:
         self._name = name
         self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._open = True
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -30,7 +32,7 @@ class Portal:
     @property
     def running(self) -> bool:
         """Whether coroutines can still be run."""
-        return not self._loop.is_closed() and self._pid == os.getpid()
+        return self._open and self._pid == os.getpid()
 
     def call(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine on the loop, and wait for what it returns or raises.
@@ -44,27 +46,42 @@ class Portal:
         future = self.start(work)
         try:
             return future.result()
+        except CancelledError:
+            raise ClosedClient("this client was closed meanwhile") from None
         except BaseException:
             future.cancel()
             raise
 
     def start(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
-        """Run a coroutine on the loop without waiting. Raises as `call` does."""
+        """Run a coroutine on the loop without waiting; if the loop ends first, it is cancelled.
+
+        Raises as `call` does.
+        """
         try:
             self._check()
-            return asyncio.run_coroutine_threadsafe(work, self._loop)
+            with self._lock:
+                if not self._open:
+                    raise ClosedClient("this client is closed")
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
         except BaseException:
             work.close()
             raise
 
     def close(self) -> None:
-        """Cancel what still runs and end the thread; does nothing in a forked child."""
-        if self._pid != os.getpid() or self._loop.is_closed():
+        """Cancel what still runs and end the thread; does nothing in a forked child.
+
+        Whoever waits in `call` gets ClosedClient. On the loop's own thread, where the garbage
+        collector may call it, the thread ends a little later.
+        """
+        if self._pid != os.getpid():
             return
-        if threading.current_thread() is self._thread:
-            raise IllegalState(f"{self._name}: cannot be closed from its own callbacks")
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        with self._lock:
+            if self._open:
+                # From here on no coroutine is added: all that there are will be cancelled.
+                self._open = False
+                self._loop.call_soon_threadsafe(self._loop.stop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
 
     def _check(self) -> None:
         if self._pid != os.getpid():
@@ -72,8 +89,6 @@ class Portal:
                 f"this client was made in process {self._pid} and cannot be used in process "
                 f"{os.getpid()}: make a new one after the fork"
             )
-        if self._loop.is_closed() or not self._thread.is_alive():
-            raise ClosedClient("this client is closed")
         if threading.current_thread() is self._thread:
             raise IllegalState("a callback must not call back into its own client: it would wait")
 
@@ -82,10 +97,17 @@ class Portal:
         try:
             self._loop.run_forever()
         finally:
-            tasks = asyncio.all_tasks(self._loop)
-            for task in tasks:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self._loop.run_until_complete(_cancel_all())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()
+
+
+async def _cancel_all() -> None:
+    """Cancel every other task, also those that are only made on the way."""
+    await asyncio.sleep(0)  # what was handed over just before the loop stopped becomes a task
+    ours = asyncio.current_task()
+    while tasks := [task for task in asyncio.all_tasks() if task is not ours]:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

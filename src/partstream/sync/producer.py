@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 from partstream.client.delivery import Delivery
-from partstream.client.line import LogLoss
+from partstream.client.losses import LogLoss
 from partstream.client.producer import Producer as AsyncProducer
+from partstream.client.route import header_list
 from partstream.config.producer import ProducerConfig
+from partstream.errors import ClosedClient
 from partstream.sync.portal import Portal
 
 
@@ -67,7 +70,12 @@ class Producer:
         Waits only for a topic that was not used before, and while the buffer is full. Arguments
         and errors are those of `partstream.aio.Producer.send`.
         """
-        route = self._routes.get(topic)
+        if headers is not None and type(headers) is not list:
+            headers = header_list(headers)
+        try:
+            route = self._routes.get(topic)
+        except TypeError:  # not even hashable; the asyncio client says so
+            route = None
         if route is not None:
             delivery = route.append(value, key, headers, partition, timestamp_ms)
             if delivery is not None:
@@ -103,7 +111,8 @@ class Producer:
                 waits until delivery_timeout_ms has decided on everything.
         """
         if self._portal.running:
-            self._portal.call(self._producer.close(timeout))
+            with suppress(ClosedClient):  # another thread was faster
+                self._portal.call(self._producer.close(timeout))
             self._portal.close()
 
     def __enter__(self) -> Self:
