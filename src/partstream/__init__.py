@@ -1,0 +1,48 @@
+"""partstream: a Kafka-compatible partitioned streaming layer on Redis.
+
+These are the names of the blocking API; those of the asyncio one are in `partstream.aio`.
+"""
+
+from partstream.client.delivery import Delivery
+from partstream.client.listener import RebalanceListener
+from partstream.errors import PartstreamError
+from partstream.model import (
+    GroupDescription,
+    GroupListing,
+    GroupState,
+    MemberDescription,
+    OffsetAndMetadata,
+    OffsetAndTimestamp,
+    PartitionDescription,
+    PartitionLag,
+    Record,
+    RecordMetadata,
+    TimestampType,
+    TopicDescription,
+    TopicPartition,
+)
+from partstream.sync.admin import Admin
+from partstream.sync.consumer import Consumer
+from partstream.sync.producer import Producer
+
+__all__ = [
+    "Admin",
+    "Consumer",
+    "Delivery",
+    "GroupDescription",
+    "GroupListing",
+    "GroupState",
+    "MemberDescription",
+    "OffsetAndMetadata",
+    "OffsetAndTimestamp",
+    "PartitionDescription",
+    "PartitionLag",
+    "PartstreamError",
+    "Producer",
+    "RebalanceListener",
+    "Record",
+    "RecordMetadata",
+    "TimestampType",
+    "TopicDescription",
+    "TopicPartition",
+]

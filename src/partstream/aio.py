@@ -1,0 +1,9 @@
+"""The public names of the asyncio API; those of the blocking one are in `partstream`."""
+
+from partstream.client.admin import Admin
+from partstream.client.consumer import Consumer
+from partstream.client.delivery import Delivery
+from partstream.client.listener import RebalanceListener
+from partstream.client.producer import Producer
+
+__all__ = ["Admin", "Consumer", "Delivery", "Producer", "RebalanceListener"]
