@@ -82,7 +82,7 @@ def import_stream(
 async def _warn(producer: Producer, importing: StreamImport, done: Imported, topic: str) -> None:
     """Say so if records will be dropped as soon as they are there, since they are old."""
     oldest = await importing.oldest_ms(done)
-    retention_ms = (await producer.find(topic)).config.retention_ms
+    retention_ms = (await producer.refresh(topic)).config.retention_ms
     if oldest is not None and 0 <= retention_ms < time.time() * 1000 - oldest:
         click.echo(
             f"partstream: the oldest entries are older than retention.ms of {topic} "

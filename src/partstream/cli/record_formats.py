@@ -69,7 +69,7 @@ def _part(match: re.Match[str]) -> Formatter:
             raise BadFormat(f"%{match[1]}: expected one of %{' %'.join(_PARTS)}")
         return found
     escape = match[2]
-    if escape.startswith("x"):
+    if len(escape) == 3:
         return _literal(bytes.fromhex(escape[1:]))
     if escape not in _ESCAPES:
         raise BadFormat(rf"\{escape}: expected one of \n \r \t \0 \\ \xHH")

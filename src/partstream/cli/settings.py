@@ -21,11 +21,21 @@ class Settings:
     """Further client configs, as text."""
 
     def client(self, **ours: Any) -> dict[str, Any]:
-        """Keywords for a client; what the user set wins over `ours`."""
-        config: dict[str, Any] = {"url": self.url, **ours}
+        """Keywords for a client; what the user set with -X wins over `ours`."""
+        config = {**self.connection(), **ours}
+        config.update((name.replace(".", "_"), _value(text)) for name, text in self.properties)
+        return config
+
+    def connection(self) -> dict[str, Any]:
+        """The keywords that say where to connect."""
+        config: dict[str, Any] = {"url": self.url}
         if self.namespace is not None:
             config["namespace"] = self.namespace
-        config.update((name.replace(".", "_"), _value(text)) for name, text in self.properties)
+        login = {"username", "password", "request_timeout_ms"}
+        pairs = ((name.replace(".", "_"), text) for name, text in self.properties)
+        config.update(
+            (name, _value(text)) for name, text in pairs if name in login or name[:4] == "ssl_"
+        )
         return config
 
 

@@ -118,7 +118,7 @@ class StreamImport:
         if kind != "stream":
             is_what = "there is no such key" if kind == "none" else f"it is a {kind}"
             raise InvalidRequest(f"cannot import {self._stream!r}: {is_what}, not a stream")
-        topic = await self._producer.find(self._topic)
+        topic = await self._producer.refresh(self._topic)
         self._mark = f"{topic.id}:{self._stream}"
         if restart:
             await self._note("HDEL", self._mark)
