@@ -20,6 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import redis
 from rich.console import Console
@@ -62,7 +63,8 @@ def redis_xreadgroup(url: str, name: str, _size: int, records: int) -> float:
     started = time.perf_counter()
     while seen < records:
         for stream in streams:
-            for _, entries in client.xreadgroup("bench", "me", {stream: ">"}, count=PIPELINE):
+            answer: Any = client.xreadgroup("bench", "me", {stream: ">"}, count=PIPELINE)
+            for _, entries in answer:
                 client.xack(stream, "bench", *(entry for entry, _ in entries))
                 seen += len(entries)
     return records / (time.perf_counter() - started)
