@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from partstream.engine.groups.calls import Claim, View
 from partstream.errors import (
     FencedMemberEpoch,
     GroupIdNotFound,
@@ -16,6 +19,7 @@ from partstream.errors import (
     UnknownMemberId,
     UnsupportedAssignor,
 )
+from partstream.groups.consumer import Plan, Step
 from partstream.model import GroupListing, GroupState, OffsetAndMetadata, TopicPartition
 from tests.engine.group_members import Member, rig, settle
 from tests.waiting import until
@@ -78,6 +82,39 @@ async def test_a_late_heartbeat_cannot_acknowledge_what_it_had_not_heard_of(
         assert new.owned == frozenset()
         await settle(old, new)
         assert len(new.owned) == len(old.owned) == 1
+
+
+async def test_a_step_is_taken_only_from_where_it_was_computed(
+    redis_url: str, namespace: str
+) -> None:
+    """Two heartbeats of one member at once: the second to write finds that the first has."""
+    async with rig(redis_url, namespace) as engine:
+        topic = await engine.topics.create("t", 2)
+        calls = engine.groups.calls
+        one, two = Member(engine.groups, "g"), Member(engine.groups, "g")
+        await settle(one, two)
+        mine, yours = min(one.owned), min(two.owned)
+        assert {mine[0], yours[0]} == {topic.id}
+
+        def step(view: View, **changes: Any) -> Step:
+            row = replace(view.row, assigned=frozenset({mine, yours}))
+            return replace(Step(row), **changes)
+
+        view = await calls.look("g", one.id)
+        # Somebody else owns it.
+        after = await calls.apply("g", one.id, view, step(view, acquire=frozenset({yours})))
+        assert after.row == view.row
+        # The row is not the one that was read.
+        stale = replace(view, raw=view.raw.replace(b"|S|", b"|W|"))
+        assert (await calls.apply("g", one.id, stale, step(view))).row == view.row
+        # The target is not the one that was read.
+        stale = replace(view, target_epoch=view.target_epoch - 1)
+        assert (await calls.apply("g", one.id, stale, step(view))).row == view.row
+        # Nor does a second target computed from the same one replace the first.
+        claim = Claim(view.epoch + 1, view.target_epoch - 1, {}, {})
+        plan = Plan("uniform", {one.id: f"{topic.id}:0,1"}, "")
+        assert not await calls.settle("g", claim, plan, "")
+        assert (await calls.look("g", one.id)).target == one.owned
 
 
 async def test_lost_answers_fence_nobody(redis_url: str, namespace: str) -> None:

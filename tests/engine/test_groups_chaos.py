@@ -59,6 +59,7 @@ class Chaotic(Member):
         self.world, self.rng = world, rng
         self.good_since = 0.0
         self.late: list[dict[str, Any]] = []
+        self.echoes: list[asyncio.Task[Heartbeat | None]] = []
         self.positions: dict[TopicIdPartition, int] = {}
 
     def in_use(self) -> frozenset[TopicIdPartition]:
@@ -73,8 +74,9 @@ class Chaotic(Member):
         if luck < 0.04:
             await asyncio.sleep(SESSION_MS * 1.2 / 1000)  # stalled: it believes it still owns
         if self.late and luck < 0.15:
-            await self.send(self.late.pop(self.rng.randrange(len(self.late))))
-            return
+            late = self.late.pop(self.rng.randrange(len(self.late)))
+            self.echoes = [echo for echo in self.echoes if not echo.done()]
+            self.echoes.append(asyncio.create_task(self.send(late)))
         if self.epoch == 0:
             self.incarnation += 1
         arguments = self.arguments()
@@ -176,6 +178,7 @@ class Chaos:
             await self.happen()
         self.calm.set()
         await asyncio.gather(*self.alive.values())
+        await asyncio.gather(*(echo for member in self.alive for echo in member.echoes))
         await self.check()
         return self.world
 
@@ -208,7 +211,7 @@ class Chaos:
         gone = self.rng.choice(sorted(self.alive, key=lambda member: member.id))
         task = self.alive.pop(gone)
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(task, *gone.echoes, return_exceptions=True)
         gone.owned = frozenset()
         if leaves:
             await gone.send({"group_id": "g", "member_id": gone.id, "member_epoch": -1})
