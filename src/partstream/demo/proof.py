@@ -66,7 +66,8 @@ def _at_least_once(
     elif unknown:
         detail = f"the log holds {unknown} records more than the file"
     else:
-        detail = f"all {len(flights):,}, {len(entries) - len(first):,} of them again after the kill"
+        twice = len(entries) - len(first)
+        detail = f"all {len(flights):,}, {format(twice, ',') if twice else 'none'} of them twice"
     return Check("every flight was processed at least once", not missing and not unknown, detail)
 
 

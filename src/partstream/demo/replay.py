@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import time
 
+from partstream import Producer
 from partstream.demo.flights import read_flights
-from partstream.sync.producer import Producer
 
 
 def main() -> None:

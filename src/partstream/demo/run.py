@@ -12,15 +12,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from partstream import Admin, TopicPartition
 from partstream.demo.flights import read_flights
 from partstream.demo.journal import read_journals
 from partstream.demo.processes import DemoFailed, Processes, Worker, ended_with
 from partstream.demo.proof import Check, prove
-from partstream.demo.view import PartitionView, Picture, View, WorkerView, open_view
+from partstream.demo.view import PartitionView, Picture, WorkerView, open_view
 from partstream.embedded.server import EmbeddedServer
 from partstream.errors import GroupIdNotFound, PartstreamError
-from partstream.model import GroupDescription, TopicPartition
-from partstream.sync.admin import Admin
+from partstream.model import GroupDescription
 
 PARTITIONS = 6
 CONSUMERS = 3
@@ -35,13 +35,14 @@ NAMESPACE = "ps-demo"
 class Demo:
     """One run: a topic, a group, and the processes around them."""
 
-    def __init__(self, admin: Admin, processes: Processes, view: View, rate: float) -> None:
+    def __init__(self, admin: Admin, processes: Processes, console: Console, rate: float) -> None:
         self._admin = admin
         self._processes = processes
-        self._view = view
         self._rate = rate
         self._flights = list(read_flights())
         self._started = time.monotonic()
+        self._view = open_view(console, self._seconds)
+        self._killed_at: float | None = None
 
     def run(self) -> list[Check]:
         """Replay, kill, start another, wait for the end, and prove.
@@ -49,6 +50,13 @@ class Demo:
         Raises:
             DemoFailed: it did not get that far.
         """
+        try:
+            self._play()
+        finally:
+            self._view.close()
+        return self._prove()
+
+    def _play(self) -> None:
         processes, view = self._processes, self._view
         for _ in range(CONSUMERS):
             processes.start_worker()
@@ -62,7 +70,8 @@ class Demo:
         )  # fmt: skip
         victim = processes.workers[0]
         victim.kill()
-        view.event(f"killed {victim.name} with SIGKILL: nobody has told the group")
+        self._killed_at = self._seconds()
+        view.event(f"killed {victim.name} with SIGKILL; nobody tells the group")
         view.event(f"started {processes.start_worker().name}")
         self._wait(
             _DRAIN_S + len(self._flights) / self._rate, "everything is processed and committed",
@@ -70,7 +79,6 @@ class Demo:
         )  # fmt: skip
         processes.stop()
         view.event("everything is processed; the consumers have left the group")
-        return self._prove()
 
     def _wait(self, within: float, what: str, reached: Callable[[Picture], bool]) -> None:
         deadline = time.monotonic() + within
@@ -78,11 +86,27 @@ class Demo:
             self._processes.check()
             picture = self._look()
             self._view.show(picture)
+            self._note_takeover(picture)
             if reached(picture):
                 return
             if time.monotonic() > deadline:
                 raise DemoFailed(f"not within {within:.0f} s: {what}")
             time.sleep(_LOOK_EVERY_S)
+
+    def _note_takeover(self, picture: Picture) -> None:
+        """Say when the group has missed the killed consumer, and others own its partitions."""
+        if self._killed_at is None:
+            return
+        owners = {partition.owner for partition in picture.partitions}
+        dead = {worker.name for worker in self._processes.workers if worker.killed}
+        if None in owners or owners & dead:
+            return
+        after = picture.seconds - self._killed_at
+        self._killed_at = None
+        self._view.event(f"others own its partitions, {after:.1f} s after its death")
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._started
 
     def _shared(self, picture: Picture) -> bool:
         return len({partition.owner for partition in picture.partitions} - {None}) == CONSUMERS
@@ -91,14 +115,15 @@ class Demo:
         return not self._processes.replaying() and picture.lag == 0
 
     def _look(self) -> Picture:
-        topic = self._admin.describe_topic(self._processes.topic)
         try:
             group = self._admin.describe_group(self._processes.group)
         except GroupIdNotFound:
             group = None  # nobody has joined yet
+        # After the group: what is committed by then is in the log.
+        topic = self._admin.describe_topic(self._processes.topic)
         owners, committed = _owners(group), _committed(group)
         return Picture(
-            seconds=time.monotonic() - self._started,
+            seconds=self._seconds(),
             total=len(self._flights),
             partitions=tuple(
                 PartitionView(
@@ -176,15 +201,13 @@ def run_demo(url: str | None, *, namespace: str = NAMESPACE, rate: float, consol
     with _server(url, console) as reachable, Admin(reachable, namespace=namespace) as admin:
         processes = Processes(reachable, namespace, topic, topic, SESSION_TIMEOUT_MS, folder)
         admin.create_topic(topic, PARTITIONS)
-        view = open_view(console)
         try:
             with ended_with(processes):
-                checks = Demo(admin, processes, view, rate).run()
+                checks = Demo(admin, processes, console, rate).run()
         except PartstreamError:
             console.print(f"What the processes wrote is in {folder}", soft_wrap=True)
             raise
         finally:
-            view.close()
             _clean_up(admin, topic)
     _report(checks, console)
     proved = all(check.holds for check in checks)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.box import SIMPLE_HEAD
@@ -103,12 +103,13 @@ class PlainView:
     """Lines, one a second and one for each event."""
 
     console: Console
-    _started: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float]
+    """Seconds since the beginning."""
     _last: float = -_LINE_EVERY_S
 
     def event(self, text: str) -> None:
         """Print it."""
-        self._print(time.monotonic() - self._started, text)
+        self._print(self.clock(), text)
 
     def show(self, picture: Picture) -> None:
         """Print a line, if the last one is a second old."""
@@ -136,8 +137,8 @@ class PlainView:
 class LiveView:
     """A picture that changes in place, with the events under it."""
 
-    def __init__(self, console: Console) -> None:
-        self._started = time.monotonic()
+    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._events: list[str] = []
         self._picture: Picture | None = None
         self._produced, self._committed = Rate(), Rate()
@@ -146,7 +147,7 @@ class LiveView:
 
     def event(self, text: str) -> None:
         """Add it to the list."""
-        self._events.append(f"{time.monotonic() - self._started:5.1f} s  {text}")
+        self._events.append(f"{self._clock():5.1f} s  {text}")
         self._draw()
 
     def show(self, picture: Picture) -> None:
@@ -217,6 +218,6 @@ def _numbers(partitions: tuple[int, ...]) -> str:
     return ",".join(map(str, partitions)) or "-"
 
 
-def open_view(console: Console) -> View:
-    """The picture on a terminal, else lines."""
-    return LiveView(console) if console.is_terminal else PlainView(console)
+def open_view(console: Console, clock: Callable[[], float]) -> View:
+    """The picture on a terminal, else lines; `clock` gives seconds since the beginning."""
+    return LiveView(console, clock) if console.is_terminal else PlainView(console, clock)

@@ -14,12 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from partstream.sync.consumer import Consumer
-
+from partstream import Consumer, Record
 from partstream.demo.flights import flight_of
 from partstream.demo.journal import Entry
 from partstream.errors import CommitFailed
-from partstream.model import Record
 
 
 class _Stop:

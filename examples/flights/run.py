@@ -1,0 +1,28 @@
+"""Replay real flights through a group of consumers, and kill one on the way.
+
+    python examples/flights/run.py [URL]
+
+What it does is in the package `partstream.demo`, as it is behind `partstream demo`, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rich.console import Console
+
+from partstream.demo.run import run_demo
+
+
+def main() -> int:
+    """Run the demo; 0 if all is proved."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("url", nargs="?", help="where Redis is (default: a private server)")
+    parser.add_argument("--rate", type=float, default=2_000, help="flights a second")
+    arguments = parser.parse_args()
+    return 0 if run_demo(arguments.url, rate=arguments.rate, console=Console()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
