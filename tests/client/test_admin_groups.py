@@ -152,7 +152,7 @@ async def test_delete_offsets_and_groups(redis_url: str, namespace: str) -> None
         assert await admin.list_groups() == []
         with pytest.raises(GroupIdNotFound, match="'billing'"):
             await admin.describe_group("billing")
-        with pytest.raises(GroupIdNotFound):
+        with pytest.raises(GroupIdNotFound, match="'billing'"):
             await admin.delete_group("billing")
 
 

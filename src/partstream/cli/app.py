@@ -66,11 +66,8 @@ class Root(click.Group):
 def root(ctx: click.Context, url: str | None, namespace: str | None, debug: bool) -> None:
     """Partitioned topics and consumer groups, as Kafka has them, on Redis or Valkey."""
     ctx.obj = Settings(url, namespace)
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.WARNING,
-        format="%(asctime)s %(name)s: %(message)s" if debug else "partstream: %(message)s",
-    )
     if debug:
+        logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s: %(message)s")
         logging.getLogger("asyncio").setLevel(logging.INFO)
 
 

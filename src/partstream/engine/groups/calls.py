@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from partstream.errors import (
+    CLIENT,
     CoordinatorNotAvailable,
     GroupIdNotFound,
     NotEnoughReplicasAfterAppend,
+    PartstreamError,
+    from_code,
 )
 from partstream.groups.consumer import Plan, Step
 from partstream.groups.requests import HeartbeatRequest
@@ -133,7 +136,15 @@ class GroupCalls:
     async def run(self, group_id: str, script: Script, *args: bytes | str | int) -> Any:
         """Run one of the group's scripts. All of them may be run twice."""
         keys = self._store.keys.group(group_id)
-        return await self._store.run(script, keys.all, (keys.bell_prefix, *args), idempotent=True)
+        try:
+            return await self._store.run(
+                script, keys.all, (keys.bell_prefix, *args), idempotent=True
+            )
+        except PartstreamError as error:
+            # Scripts refuse without saying whom: they know the group by its keys only.
+            if error.code == CLIENT:
+                raise
+            raise from_code(error.code, f"group {group_id!r}: {error}") from None
 
     async def confirm(self, group_id: str, token: str) -> None:
         """Wait until the replicas have what was answered under this token.

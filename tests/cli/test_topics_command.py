@@ -1,0 +1,99 @@
+"""`partstream topics`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+
+def test_create_list_describe_and_delete(cli: Cli) -> None:
+    cli.run("topics", "create", "orders", "-p", "3", "-c", "retention.ms=5000")
+    cli.run("topics", "create", "audit", "--partitioner", "murmur2")
+    table = cli.out("topics", "list").splitlines()
+    assert table[0].split() == ["TOPIC", "PARTITIONS", "RECORDS", "SIZE", "PARTITIONER"]
+    assert table[1].split() == ["audit", "1", "0", "0", "B", "murmur2"]
+    assert table[2].split() == ["orders", "3", "0", "0", "B", "murmur3"]
+    (orders,) = cli.json("topics", "describe", "orders")
+    assert orders["config"]["retention.ms"] == "5000"
+    assert len(orders["partitions"]) == 3
+    text = cli.out("topics", "describe", "orders")
+    assert "retention.ms=5000" in text
+    assert orders["partitions"][2]["key"] in text
+    assert cli.out("topics", "delete", "orders", "audit").count("Deleted") == 2
+    assert cli.json("topics", "list") == []
+
+
+def test_records_and_bytes_are_counted(cli: Cli) -> None:
+    cli.run("topics", "create", "orders")
+    cli.run("produce", "orders", stdin="a\nb\n")
+    (orders,) = cli.json("topics", "list")
+    assert (orders["records"], orders["bytes"] > 61) == (2, True)
+
+
+def test_create_twice(cli: Cli) -> None:
+    cli.run("topics", "create", "orders")
+    result = cli.run("topics", "create", "orders", code=1)
+    assert result.stderr == "partstream: Topic 'orders' already exists.\n"
+    assert "already" in cli.out("topics", "create", "orders", "--if-not-exists")
+
+
+def test_alter(cli: Cli) -> None:
+    cli.run("topics", "create", "orders", "-c", "retention.ms=5000")
+    words = ("topics", "alter", "orders", "-c", "segment.bytes=2048", "--delete-config")
+    assert cli.out(*words, "retention.ms").splitlines() == [
+        "segment.bytes=2048",
+        "retention.ms=604800000",
+    ]
+    after = cli.json("topics", "alter", "orders")
+    assert after["segment.bytes"] == "2048"
+    assert "cleanup.policy" in cli.out("topics", "alter", "orders")
+
+
+def test_grow(cli: Cli) -> None:
+    cli.run("topics", "create", "orders")
+    assert cli.out("topics", "grow", "orders", "-p", "4") == "Topic orders has 4 partitions now.\n"
+    assert "has 4 already" in cli.run("topics", "grow", "orders", "-p", "4", code=1).stderr
+
+
+def test_delete_records(cli: Cli) -> None:
+    cli.run("topics", "create", "orders", "-p", "2")
+    cli.run("produce", "orders", "-p", "0", stdin="a\nb\nc\n")
+    cli.run("produce", "orders", "-p", "1", stdin="a\nb\nc\n")
+    words = ("topics", "delete-records", "orders")
+    assert cli.json(*words, "--before-offset", "0:1", "--before-offset", "1:end") == [
+        {"partition": 0, "start_offset": 1},
+        {"partition": 1, "start_offset": 3},
+    ]
+    assert cli.json(*words, "--before-time", "1h")[0]["start_offset"] == 1
+    assert cli.json(*words, "--all")[0]["start_offset"] == 3
+    assert "one of" in cli.run(*words, code=2).stderr
+    assert "PARTITION:OFFSET" in cli.run(*words, "--before-offset", "x", code=2).stderr
+    assert "9" in cli.run(*words, "--before-offset", "0:9", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (("describe", "nope"), 1, "topic 'nope' does not exist"),
+        (("delete", "nope"), 1, "topic 'nope' does not exist"),
+        (("create", "a b"), 1, "'a b'"),
+        (("create", "orders", "-p", "0"), 1, "partitions=0"),
+        (("create", "orders", "-c", "retention"), 2, "'retention'"),
+        (("create", "orders", "-c", "retention.sm=1"), 1, "'retention.ms'"),
+        (("create", "orders", "-c", "retention.ms=soon"), 1, "'soon'"),
+        (("create", "orders", "--partitioner", "md5"), 2, "md5"),
+        (("creat", "orders"), 2, "creat"),
+        (("grow", "orders"), 2, "--partitions"),
+    ],
+)
+def test_errors_are_one_line(cli: Cli, words: tuple[str, ...], code: int, text: str) -> None:
+    result = cli.run("topics", *words, code=code)
+    assert text in result.stderr
+    assert result.stdout == ""
+    if code == 1:
+        assert result.stderr.count("\n") == 1
+
+
+def test_delete_what_may_be_gone(cli: Cli) -> None:
+    assert "no topic nope" in cli.out("topics", "delete", "nope", "--if-exists")
