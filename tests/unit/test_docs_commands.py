@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")])
 
 _BLOCK = re.compile(r"^ *```(?:console|bash|sh)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+_REDIRECTION = re.compile(r" (?:<|>>?) \S+")
 
 
 def commands(page: Path) -> Iterator[str]:
@@ -47,10 +48,17 @@ def leaves(command: click.Command) -> Iterator[click.Command]:
 
 
 @pytest.mark.parametrize(("page", "command"), FOUND)
-def test_the_command_parses(page: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_parses(
+    page: str, command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = shlex.split(_REDIRECTION.sub("", command))[1:]
+    monkeypatch.chdir(tmp_path)
+    for word in words:
+        if word.endswith((".txt", ".jsonl")):
+            Path(word).touch()
     ran: list[dict[str, Any]] = []
     for leaf in leaves(root):
         monkeypatch.setattr(leaf, "callback", lambda **options: ran.append(options))
-    result = CliRunner().invoke(root, shlex.split(command)[1:])
+    result = CliRunner().invoke(root, words)
     assert result.exit_code == 0, f"{page}: {command}\n{result.output}"
     assert len(ran) == 1
