@@ -1,0 +1,21 @@
+"""The documentation leaves nothing out: every decision is listed, every example too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = DOCS.parent / "examples"
+
+
+def test_every_decision_is_listed() -> None:
+    index = (DOCS / "adr" / "index.md").read_text(encoding="utf-8")
+    missing = [page.name for page in DOCS.glob("adr/0*.md") if f"({page.name})" not in index]
+    assert missing == []
+
+
+def test_every_example_is_listed() -> None:
+    index = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    names = [path.name for path in EXAMPLES.glob("[a-z]*") if path.suffix in {".py", ""}]
+    assert names
+    assert [name for name in names if f"({name}" not in index] == []
