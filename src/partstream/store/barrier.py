@@ -8,6 +8,7 @@ while a round is under way shares the next one.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from redis.exceptions import RedisError
@@ -18,11 +19,12 @@ from partstream.errors import (
     StoreUnavailable,
 )
 from partstream.store.link import Link
-from partstream.store.node import Node
-from partstream.store.replies import translate
+from partstream.store.node import Node, reload_scripts
+from partstream.store.replies import ASK, SCRIPT_MISSING, TRY_AGAIN, translate
 from partstream.store.scripts import Script
 
 _BARRIER = Script("store/barrier")
+_ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,28 @@ class Confirmed:
 class Barrier:
     """The barrier of one node."""
 
-    def __init__(self, node: Node, key: str, *, max_lag_ms: int, timeout_ms: int) -> None:
+    def __init__(
+        self,
+        node: Node,
+        key: str,
+        *,
+        max_lag_ms: int,
+        timeout_ms: int,
+        elsewhere: Callable[[Node, str, BaseException], Awaitable[str]],
+    ) -> None:
+        """Make the barrier of a node.
+
+        Args:
+            key: what it writes; its slot must be on the node.
+            max_lag_ms: a replica that has been silent for longer is not in sync.
+            timeout_ms: how long the replicas may take.
+            elsewhere: gives another key when the slot of this one is on the move.
+        """
         self._node = node
         self._key = key
         self._max_lag = max(1, max_lag_ms // 1000)
         self._timeout_ms = timeout_ms
+        self._elsewhere = elsewhere
         self._link: Link | None = None
         self._waiting: dict[bool, asyncio.Future[Confirmed]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -113,7 +132,7 @@ class Barrier:
         if self._link is None or self._link.lost:
             self._link = await self._node.open_link()
         link = self._link
-        token, in_sync = await link.submit("EVALSHA", _BARRIER.sha, 1, self._key, self._max_lag)
+        token, in_sync = await self._write(link)
         confirmed = 0
         if fsync:
             local, confirmed = await link.submit("WAITAOF", 1, in_sync, self._timeout_ms)
@@ -130,6 +149,21 @@ class Barrier:
                 f"within {self._timeout_ms} ms"
             )
         return Confirmed(token.decode(), confirmed)
+
+    async def _write(self, link: Link) -> tuple[bytes, int]:
+        """Make the write, and ask who ought to have it."""
+        for _ in range(_ATTEMPTS):
+            try:
+                token, in_sync = await link.submit(
+                    "EVALSHA", _BARRIER.sha, 1, self._key, self._max_lag
+                )
+            except SCRIPT_MISSING:
+                await reload_scripts(link)
+            except (ASK, TRY_AGAIN) as error:  # MOVED too
+                self._key = await self._elsewhere(self._node, self._key, error)
+            else:
+                return token, in_sync
+        raise StoreUnavailable(f"Redis at {self._node.address} takes no write for the barrier")
 
 
 def _settle(future: asyncio.Future[Confirmed], error: PartstreamError) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -23,6 +24,7 @@ from partstream.store.slots import slot_of
 _logger = logging.getLogger(__name__)
 _RETRY_S = 0.1
 _RETRY_MAX_S = 2.0
+_QUIET_S = 15.0
 
 
 class Watch:
@@ -44,13 +46,32 @@ class _Line:
     def __init__(self, node: Node, dialer: Dialer, bells: Bells) -> None:
         self.node = node
         self.wanted: set[str] = set()
+        self.heard: set[str] = set()
+        """Those of which the server has said that they are subscribed to."""
+        self._leaving: Counter[str] = Counter()
         self._dialer = dialer
         self._bells = bells
         self._connection: RedisConnection | None = None
+        self._delay = _RETRY_S
         self._task = asyncio.create_task(self._run(), name=f"bells of {node.address}")
 
-    async def send(self, verb: str, *channels: str) -> None:
-        """Send on the connection if there is one; a new one subscribes to all that is wanted."""
+    async def join(self, channel: str) -> None:
+        """Hear a channel from now on; a connection that is to come subscribes to all wanted."""
+        self.wanted.add(channel)
+        await self._send("SSUBSCRIBE", channel)
+
+    async def leave(self, channel: str) -> None:
+        """Hear a channel no more, unless somebody has come to want it meanwhile."""
+        if channel not in self.wanted and self._connection is not None:
+            self.heard.discard(channel)
+            self._leaving[channel] += 1
+            await self._send("SUNSUBSCRIBE", channel)
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _send(self, verb: str, *channels: str) -> None:
         if self._connection is None or not channels:
             return
         try:
@@ -60,49 +81,65 @@ class _Line:
         except (RedisError, OSError) as error:
             _logger.debug("bells of %s: %s", self.node.address, error)
 
-    async def close(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
     async def _run(self) -> None:
-        delay = _RETRY_S
         while True:
             try:
                 self._connection = await self._dialer.dial(self.node.address)
-                await self.send("SSUBSCRIBE", *self.wanted)
-                await self._listen(self._connection)
-            except (RedisError, OSError, PartstreamError) as error:
+                await self._send("SSUBSCRIBE", *self.wanted)
+                while True:
+                    self._take(await self._next(self._connection))
+            except (RedisError, OSError, PartstreamError, TimeoutError) as error:
                 _logger.debug("bells of %s: %s", self.node.address, error)
             finally:
                 connection, self._connection = self._connection, None
+                self.heard.clear()
+                self._leaving.clear()
                 if connection is not None:
                     await hang_up(connection)
-            self._bells._replace_all()
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, _RETRY_MAX_S)
+            self._bells._place_all()
+            await asyncio.sleep(self._delay)
+            self._delay = min(self._delay * 2, _RETRY_MAX_S)
 
-    async def _listen(self, connection: RedisConnection) -> None:
+    async def _next(self, connection: RedisConnection) -> list[Any]:
+        """The next message. A server that says nothing for long is asked whether it is there."""
+        try:
+            async with asyncio.timeout(_QUIET_S):
+                return await self._read(connection)
+        except TimeoutError:
+            await connection.send_packed_command(connection.pack_command("PING"))
+        async with asyncio.timeout(_QUIET_S):
+            return await self._read(connection)
+
+    async def _read(self, connection: RedisConnection) -> list[Any]:
         while True:
             try:
                 reply: list[Any] = await connection.read_response(
                     disable_decoding=True, disconnect_on_error=False
                 )
-            except ASK:  # MOVED is one too
-                self._bells._replace_all()
-                continue
+            except ASK:  # MOVED is one too: it does not say which channel
+                self._bells._place_all()
             except RedisError as error:
-                if self._bells._refused(self, error):
-                    continue
-                raise
-            kind, channel = reply[0], reply[1].decode()
-            if kind == b"smessage":
-                self._bells._rung(channel)
-            elif kind == b"ssubscribe":
+                if not self._bells._refused(self, error):
+                    raise
+            else:
+                return reply
+
+    def _take(self, reply: list[Any]) -> None:
+        kind, channel = reply[0], reply[1].decode()
+        if kind == b"smessage":
+            self._bells._rung(channel)
+        elif kind == b"ssubscribe":
+            self._delay = _RETRY_S
+            if channel in self.wanted:
+                self.heard.add(channel)
                 self._bells._subscribed(channel)
-            elif kind == b"sunsubscribe" and channel in self.wanted:
-                # Not asked for: the slot has moved away.
+        elif kind == b"sunsubscribe":
+            if self._leaving[channel]:
+                self._leaving[channel] -= 1
+            else:  # not asked for: the slot has moved away
+                self.heard.discard(channel)
                 self.wanted.discard(channel)
-                self._bells._replace_all()
+                self._bells._place_all()
 
 
 class Bells:
@@ -116,7 +153,9 @@ class Bells:
         self._confirmed: dict[str, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._placing: asyncio.Task[None] | None = None
+        self._astray = False
         self._closed = False
+        router.on_change = self._place_all
         self.refusal: PartstreamError | None = None
         """Why a subscription was refused (an ACL without the channel), if one was."""
 
@@ -125,7 +164,12 @@ class Bells:
 
         Returns when the subscription stands: what happens from now on is heard. Where the server
         refuses the channel it returns too; `refusal` says why, and the caller has to look.
+
+        Raises:
+            StoreUnavailable: the store is closed, or was meanwhile.
         """
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
         watch = Watch(self, channel, ring)
         self._watches.setdefault(channel, []).append(watch)
         confirmed = self._confirmed.get(channel)
@@ -134,10 +178,10 @@ class Bells:
             try:
                 await self._place(channel)
             except StoreUnavailable:
-                self._replace_all()
+                self._place_all()
         try:
             await asyncio.shield(confirmed)
-        except asyncio.CancelledError:
+        except BaseException:
             watch.cancel()
             raise
         return watch
@@ -150,7 +194,9 @@ class Bells:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(line.close() for line in self._lines.values()))
         for future in self._confirmed.values():
-            future.cancel()
+            if not future.done():
+                future.set_exception(StoreUnavailable("the store was closed"))
+                future.exception()
         self._watches.clear()
 
     async def _place(self, channel: str) -> None:
@@ -159,9 +205,8 @@ class Bells:
         line = self._lines.get(node)
         if line is None:
             line = self._lines[node] = _Line(node, self._dialer, self)
-        if channel not in line.wanted:
-            line.wanted.add(channel)
-            await line.send("SSUBSCRIBE", channel)
+        if channel not in line.heard:
+            await line.join(channel)
 
     def _forget(self, watch: Watch) -> None:
         watches = self._watches.get(watch.channel, [])
@@ -178,9 +223,9 @@ class Bells:
             if watch.channel in line.wanted:
                 line.wanted.discard(watch.channel)
                 if not self._closed:
-                    self._spawn(line.send("SUNSUBSCRIBE", watch.channel))
+                    self._spawn(line.leave(watch.channel))
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -208,33 +253,37 @@ class Bells:
             self._subscribed(channel)
         return True
 
-    def _replace_all(self) -> None:
+    def _place_all(self) -> None:
         """A line was lost or a slot moved: learn the map, subscribe where the slots are now."""
+        self._astray = True
         if not self._closed and (self._placing is None or self._placing.done()):
-            self._placing = asyncio.create_task(self._replace())
+            self._placing = asyncio.create_task(self._keep_placing())
             self._tasks.add(self._placing)
             self._placing.add_done_callback(self._tasks.discard)
 
-    async def _replace(self) -> None:
+    async def _keep_placing(self) -> None:
         delay = _RETRY_S
-        while not self._closed:
+        while self._astray:
+            self._astray = False
             try:
                 await self._router.refresh()
-                break
+                await self._place_each()
             except PartstreamError as error:
                 _logger.debug("bells: %s", error)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, _RETRY_MAX_S)
+                self._astray = True
+            # The servers may take a while to agree on where a slot is.
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _RETRY_MAX_S)
+
+    async def _place_each(self) -> None:
         for channel in tuple(self._watches):
-            try:
-                node = self._router.node(slot_of(channel))
-            except StoreUnavailable:
-                continue
-            for line in self._lines.values():
+            node = self._router.node(slot_of(channel))
+            for line in tuple(self._lines.values()):
                 if line.node is not node and channel in line.wanted:
                     line.wanted.discard(channel)
-                    await line.send("SUNSUBSCRIBE", channel)
-            await self._place(channel)
+                    await line.leave(channel)
+            if channel in self._watches:
+                await self._place(channel)
         live = {id(node) for node in self._router.primaries}
         for node in [node for node in self._lines if id(node) not in live]:
             await self._lines.pop(node).close()

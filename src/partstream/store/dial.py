@@ -14,7 +14,7 @@ from redis.asyncio.connection import (
 )
 from redis.exceptions import RedisError
 
-from partstream.errors import PartstreamError, StoreTooOld, StoreUnavailable
+from partstream.errors import ConfigError, PartstreamError, StoreTooOld, StoreUnavailable
 from partstream.store.replies import translate
 from partstream.store.target import Address
 
@@ -42,8 +42,13 @@ class Dialer:
     def __init__(self, options: dict[str, Any], *, client_id: str, timeout: float) -> None:
         self._options = dict(options)
         self._tls = self._options.pop("tls", False)
+        self._options.pop("sentinel_password", None)  # is for the sentinels alone
         self._client_id = client_id
         self._timeout = timeout
+        try:
+            self._make(Address("localhost", 1))
+        except TypeError as error:
+            raise ConfigError(f"an option of the connection is not known: {error}") from error
 
     async def dial(self, address: Address) -> RedisConnection:
         """A connection that is open and logged in.
@@ -64,6 +69,9 @@ class Dialer:
         except (RedisError, OSError) as error:
             await connection.disconnect(nowait=True)
             raise translate(error, f"cannot connect to Redis at {address}") from error
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
         return connection
 
     def _make(self, address: Address) -> RedisConnection:

@@ -50,7 +50,7 @@ class Link:
             self._loop.create_task(self._write(), name=f"link to {address}: write"),
             self._loop.create_task(self._read(), name=f"link to {address}: read"),
         ]
-        self._watchdog = self._loop.call_later(timeout / 4, self._watch)
+        self._watchdog = self._loop.call_later(timeout / 8, self._watch)
 
     def submit(self, *command: Argument) -> asyncio.Future[Any]:
         """Send a command behind all earlier ones; the future is its raw answer.
@@ -111,11 +111,16 @@ class Link:
             self._lose(str(lost))
 
     def _watch(self) -> None:
-        """Give up on a server that has been silent for the timeout with an answer owing."""
-        if self._pending and self._loop.time() - self._pending[0][1] > self._timeout:
-            self._lose(f"no answer for {self._timeout:g} s")
+        """Give up on a server that has been silent for the timeout with an answer owing.
+
+        It looks every eighth of it, and an eighth early rather than late: who waits has the
+        timeout for everything.
+        """
+        silent = self._loop.time() - self._pending[0][1] if self._pending else 0.0
+        if silent > self._timeout * 7 / 8:
+            self._lose(f"no answer for {silent:.3g} s")
         else:
-            self._watchdog = self._loop.call_later(self._timeout / 4, self._watch)
+            self._watchdog = self._loop.call_later(self._timeout / 8, self._watch)
 
     def _lose(self, why: str) -> None:
         if self.lost:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from partstream.errors import StoreUnavailable
 from partstream.store.dial import Dialer, Greeting, greet, hang_up
 from partstream.store.link import Link
+from partstream.store.replies import translate
 from partstream.store.scripts import every_script
 from partstream.store.target import Address
 
@@ -35,13 +37,16 @@ class Node:
         """The shared link, opened if need be.
 
         Raises:
-            StoreUnavailable, StoreAuthenticationFailed, StoreTooOld: it cannot be opened.
+            StoreUnavailable, StoreAuthenticationFailed, StoreTooOld: it cannot be opened, or was
+                closed for good.
         """
         link = self.ready
         if link is not None:
             return link
         async with self._opening:
             link = self.ready
+            if self._closed:
+                raise StoreUnavailable(f"the connection to Redis at {self.address} was closed")
             if link is None:
                 reopened = self._link is not None
                 link = self._link = await self.open_link()
@@ -57,6 +62,9 @@ class Node:
         except BaseException:
             await hang_up(connection)
             raise
+        if self._closed:
+            await hang_up(connection)
+            raise StoreUnavailable(f"the connection to Redis at {self.address} was closed")
         link = Link(connection, self.address, timeout=self._timeout, on_lost=self._report)
         # Not awaited: what is sent on this link comes after it, and a server that refuses
         # SCRIPT LOAD says so to the first script that is called.
@@ -78,6 +86,19 @@ def load_scripts(link: Link) -> None:
     """Have the server know every script before whatever is sent on this link next."""
     for script in every_script():
         link.submit("SCRIPT", "LOAD", script.source).add_done_callback(_ignore)
+
+
+async def reload_scripts(link: Link) -> None:
+    """The same for a server that has lost them.
+
+    Raises:
+        StorePermissionDenied: an ACL rule forbids SCRIPT LOAD.
+        StoreUnavailable: the link was lost.
+    """
+    loading = [link.submit("SCRIPT", "LOAD", script.source) for script in every_script()]
+    for result in await asyncio.gather(*loading, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise translate(result, f"Redis at {link.address}") from result
 
 
 def _ignore(future: asyncio.Future[object]) -> None:

@@ -9,9 +9,11 @@ from partstream import errors
 SCRIPT_MISSING = redis_errors.NoScriptError
 MOVED = redis_errors.MovedError
 ASK = redis_errors.AskError
+"""MOVED is one too."""
+TRY_AGAIN = redis_errors.TryAgainError
 
 PASSING = (
-    redis_errors.TryAgainError,
+    TRY_AGAIN,
     redis_errors.ClusterDownError,  # MASTERDOWN too
     redis_errors.BusyLoadingError,
     redis_errors.ReadOnlyError,
@@ -35,6 +37,8 @@ _BY_PREFIX: tuple[tuple[str, type[errors.PartstreamError]], ...] = (
     ("The ID specified in XADD is equal or smaller", errors.ForeignKey),
     ("OOM ", errors.StoreOutOfMemory),
     ("NOPERM", errors.StorePermissionDenied),
+    ("ACL failure in script", errors.StorePermissionDenied),
+    ("The user executing the script can't run", errors.StorePermissionDenied),  # Redis 7.0
     ("NOAUTH", errors.StoreAuthenticationFailed),
     ("WRONGPASS", errors.StoreAuthenticationFailed),
     ("MISCONF", errors.StoreUnavailable),

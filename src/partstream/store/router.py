@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
+from collections.abc import Callable
 from typing import NamedTuple
 
 from partstream.errors import StoreUnavailable
@@ -29,6 +31,8 @@ class Router:
 
     def __init__(self, target: Target, dialer: Dialer, *, timeout: float) -> None:
         self.is_cluster = False
+        self.on_change: Callable[[], None] | None = None
+        """Called when slots are found to be elsewhere than was known."""
         self._target = target
         self._dialer = dialer
         self._timeout = timeout
@@ -58,15 +62,31 @@ class Router:
         address = self.node(slot).address
         return Placement(address, self._replicas.get(address, ()))
 
+    def any_slot(self, node: Node, *, other_than: int) -> int:
+        """Some slot that a node holds.
+
+        Raises:
+            StoreUnavailable: it holds no other one (any more).
+        """
+        slots = [slot for slot, holder in enumerate(self._by_slot) if holder is node]
+        choices = [slot for slot in slots if slot != other_than]
+        if not choices:
+            raise StoreUnavailable(f"Redis at {node.address} holds no slots any more")
+        return random.choice(choices)
+
     async def refresh(self) -> None:
         """Learn the map anew; callers at the same time share one look."""
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._learn())
+            # Whoever waits may have given up when it fails.
+            self._refreshing.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(self._refreshing)
 
     def moved(self, error: MOVED, asked: Node) -> None:
         """Note that one slot is elsewhere than on the node that was asked."""
         self._by_slot[error.slot_id] = self.pointed_to(error, asked)
+        if self.on_change is not None:
+            self.on_change()
 
     def pointed_to(self, error: ASK, asked: Node) -> Node:
         """The node that a MOVED or an ASK names; an empty host is the one that was asked."""
@@ -90,7 +110,10 @@ class Router:
             by_slot[first : last + 1] = [node] * (last - first + 1)
         if by_slot != self._by_slot and any(self._by_slot):
             _logger.info("the slots are now on %s", ", ".join(map(str, replicas)))
+        changed = by_slot != self._by_slot
         self._by_slot, self._replicas = by_slot, replicas
+        if changed and self.on_change is not None:
+            self.on_change()
         self.is_cluster = layout.is_cluster
         for address in [address for address in self._nodes if address not in replicas]:
             await self._nodes.pop(address).close()

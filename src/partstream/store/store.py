@@ -6,6 +6,7 @@ Commands are routed by slot, also to a single server, which holds them all.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -24,18 +25,22 @@ from partstream.store.bells import Bells
 from partstream.store.dial import Dialer
 from partstream.store.keys import Keys
 from partstream.store.link import Argument, Link
-from partstream.store.node import Node, load_scripts
+from partstream.store.node import Node, reload_scripts
 from partstream.store.replies import ASK, MOVED, PASSING, SCRIPT_MISSING, translate
 from partstream.store.router import Placement, Router
 from partstream.store.scripts import Script
 from partstream.store.slots import slot_of
 from partstream.store.target import Target, parse_target, resolve_url
 
+_logger = logging.getLogger(__name__)
+
 LAYOUT = 1
 """The version of the keys' layout; a namespace with a newer one is refused."""
 
 _BACKOFF_S = 0.02
 _BACKOFF_MAX_S = 0.5
+_AT_ONCE = 4
+"""So many redirections are followed without a pause."""
 
 
 class Store:
@@ -62,6 +67,8 @@ class Store:
         self._barriers: dict[Node, Barrier] = {}
         self._lone_until: dict[Node, float] = {}
         self._lease: Lease | None = None
+        self._behind: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @classmethod
     async def connect(
@@ -153,9 +160,14 @@ class Store:
     async def mend(self, slot: int, error: BaseException) -> PartstreamError:
         """Do what a failed command asks for (follow a move, load scripts) and translate it."""
         try:
-            return await self._mend(self.router.node(slot), error)
+            node = self.router.node(slot)
         except PartstreamError as failure:
             return failure
+        try:
+            await self._mend(node, error)
+        except PartstreamError as failure:
+            return failure
+        return _told(node, error)
 
     async def confirm(self, key: str, token: str = "") -> None:
         """Wait until the replicas in sync have all that `key`'s node has answered so far.
@@ -186,7 +198,8 @@ class Store:
                 node,
                 self.keys.barrier(slot),
                 max_lag_ms=self._replica_lag_time_max_ms,
-                timeout_ms=min(self.request_timeout_ms, 5_000),
+                timeout_ms=min(self.request_timeout_ms // 2, 5_000),
+                elsewhere=self._barrier_key,
             )
         return barrier
 
@@ -209,6 +222,10 @@ class Store:
 
     async def close(self) -> None:
         """Close every connection; an embedded server stops with its last user."""
+        self._closed = True
+        for task in self._behind:
+            task.cancel()
+        await asyncio.gather(*self._behind, return_exceptions=True)
         await self.bells.close()
         await asyncio.gather(*(barrier.close() for barrier in self._barriers.values()))
         await self.router.close()
@@ -220,55 +237,82 @@ class Store:
         slot = slot_of(key)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.request_timeout_ms / 1000
-        delay = _BACKOFF_S
+        delay, at_once = _BACKOFF_S, _AT_ONCE
         redirect: Node | None = None
         while True:
             node = redirect
             try:
                 node = node or self.router.node(slot)
-                link = await node.link()
+                link = node.ready or await self._open(node, deadline)
                 if redirect is not None:
                     _ignore(link.submit("ASKING"))
                 return await link.submit(*command)
             except (RedisError, PartstreamError) as error:
                 redirect, failure = None, error
-            if isinstance(failure, ASK) and node is not None and not isinstance(failure, MOVED):
-                redirect = self.router.pointed_to(failure, node)
-                continue
+            now = loop.time()
             retry = _is_passing(failure) or (isinstance(failure, OutcomeUnknown) and idempotent)
-            ours = await self._try_mend(node, failure)
-            if not retry:
-                raise ours from failure
-            if loop.time() + delay > deadline:
-                raise ours from failure
-            if not isinstance(failure, MOVED | SCRIPT_MISSING):
+            if not retry or self._closed or now + delay > deadline:
+                self._mend_behind(node, failure)
+                raise _told(node, failure) from failure
+            if isinstance(failure, ASK) and not isinstance(failure, MOVED) and node is not None:
+                redirect = self.router.pointed_to(failure, node)
+            else:
+                await self._mend_until(deadline, node, failure)
+            # Two nodes that point at one another, or lose their scripts, would keep us spinning.
+            at_once -= 1
+            if at_once < 0 or not isinstance(failure, ASK | SCRIPT_MISSING):
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))
                 delay = min(delay * 2, _BACKOFF_MAX_S)
 
-    async def _try_mend(self, node: Node | None, error: BaseException) -> PartstreamError:
+    async def _open(self, node: Node, deadline: float) -> Link:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
         try:
-            if node is None:
-                await self.router.refresh()
-                return translate(error, "cluster")
-            return await self._mend(node, error)
-        except PartstreamError as failure:
-            return failure
+            async with asyncio.timeout_at(deadline):
+                return await node.link()
+        except TimeoutError:
+            raise StoreUnavailable(
+                f"Redis at {node.address} did not answer within {self.request_timeout_ms} ms"
+            ) from None
 
-    async def _mend(self, node: Node, error: BaseException) -> PartstreamError:
+    async def _mend_until(self, deadline: float, node: Node | None, error: BaseException) -> None:
+        """Mend what can be mended by then; what can never work is raised."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._mend(node, error)
+        except (TimeoutError, StoreUnavailable) as failure:
+            _logger.debug("mending %s: %s", error, failure)
+
+    def _mend_behind(self, node: Node | None, error: BaseException) -> None:
+        """Mend for those who come later: this caller has no time left, or wants no retry."""
+        if self._closed or not _needs_mending(error):
+            return
+        deadline = asyncio.get_running_loop().time() + self.request_timeout_ms / 1000
+        task = asyncio.create_task(self._mend_until(deadline, node, error))
+        self._behind.add(task)
+        task.add_done_callback(self._mended)
+
+    def _mended(self, task: asyncio.Task[None]) -> None:
+        self._behind.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _logger.debug("mending: %s", task.exception())
+
+    async def _mend(self, node: Node | None, error: BaseException) -> None:
+        """Do what a failure asks for: learn where slots are, load scripts."""
+        if isinstance(error, MOVED) and node is not None:
+            self.router.moved(error, node)
+        elif isinstance(error, SCRIPT_MISSING) and node is not None:
+            await reload_scripts(_ready(node))
+        elif isinstance(error, (StoreUnavailable, *PASSING)):
+            await self.router.refresh()
+
+    async def _barrier_key(self, node: Node, key: str, error: BaseException) -> str:
+        """Another key for the barrier of a node: the slot of the one it had is on the move."""
         if isinstance(error, MOVED):
             self.router.moved(error, node)
-            return StoreUnavailable(f"slot {error.slot_id} has moved away from {node.address}")
-        if isinstance(error, ASK):
-            return StoreUnavailable(f"slot {error.slot_id} is moving away from {node.address}")
-        if isinstance(error, SCRIPT_MISSING):
-            load_scripts(_open(node))
-            return StoreUnavailable(f"Redis at {node.address} had lost its scripts")
-        if isinstance(error, PASSING):
             await self.router.refresh()
-            return StoreUnavailable(f"Redis at {node.address}: {error}")
-        if isinstance(error, StoreUnavailable):
-            await self.router.refresh()
-        return translate(error, f"Redis at {node.address}")
+        slot = self.router.any_slot(node, other_than=slot_of(key))
+        return self.keys.barrier(slot)
 
     async def _check_layout(self) -> None:
         key = self.keys.meta.layout
@@ -286,10 +330,27 @@ def _is_passing(error: BaseException) -> bool:
     """Whether the server did nothing, and the same command may be sent again."""
     if isinstance(error, OutcomeUnknown):
         return False
+    return isinstance(error, (StoreUnavailable, ASK, SCRIPT_MISSING, *PASSING))  # MOVED is an ASK
+
+
+def _needs_mending(error: BaseException) -> bool:
     return isinstance(error, (StoreUnavailable, MOVED, SCRIPT_MISSING, *PASSING))
 
 
-def _open(node: Node) -> Link:
+def _told(node: Node | None, error: BaseException) -> PartstreamError:
+    """What a caller is told of a failure."""
+    if node is None:
+        return translate(error, "cluster")
+    if isinstance(error, MOVED):
+        return StoreUnavailable(f"slot {error.slot_id} has moved away from {node.address}")
+    if isinstance(error, ASK):
+        return StoreUnavailable(f"slot {error.slot_id} is moving away from {node.address}")
+    if isinstance(error, SCRIPT_MISSING):
+        return StoreUnavailable(f"Redis at {node.address} had lost its scripts")
+    return translate(error, f"Redis at {node.address}")
+
+
+def _ready(node: Node) -> Link:
     link = node.ready
     if link is None:
         raise StoreUnavailable(f"the connection to Redis at {node.address} is lost")

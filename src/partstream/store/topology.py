@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
+from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from partstream.errors import PartstreamError, StoreUnavailable
+from partstream.errors import StoreUnavailable
 from partstream.store.dial import Dialer, greet, hang_up
 from partstream.store.replies import translate
 from partstream.store.slots import SLOTS
 from partstream.store.target import Address, Kind, Target
 
 _logger = logging.getLogger(__name__)
+_HESITATION_S = 0.3
 
 
 class SlotRange(NamedTuple):
@@ -44,12 +49,35 @@ async def discover(target: Target, dialer: Dialer, known: tuple[Address, ...] = 
     if target.kind is Kind.SENTINEL:
         primary = await _ask_sentinels(target)
         return Layout(False, (SlotRange(0, SLOTS - 1, primary),))
-    failures: list[PartstreamError] = []
-    for address in dict.fromkeys((*known, *target.addresses)):
-        try:
-            return await _ask_server(target, dialer, address)
-        except StoreUnavailable as error:
-            failures.append(error)
+    addresses = tuple(dict.fromkeys((*known, *target.addresses)))
+    return await _first_answer([_ask_server(target, dialer, address) for address in addresses])
+
+
+async def _first_answer(questions: Sequence[Coroutine[Any, Any, Layout]]) -> Layout:
+    """Ask one after the other, but do not wait long for a silent one before asking the next."""
+    waiting = list(questions)
+    asked: set[asyncio.Task[Layout]] = set()
+    failures: list[StoreUnavailable] = []
+    try:
+        while waiting or asked:
+            if waiting:
+                asked.add(asyncio.create_task(waiting.pop(0)))
+            done, asked = await asyncio.wait(
+                asked,
+                timeout=_HESITATION_S if waiting else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for task in done:
+                try:
+                    return task.result()
+                except StoreUnavailable as error:
+                    failures.append(error)
+    finally:
+        for question in waiting:
+            question.close()
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
     if len(failures) == 1:
         raise failures[0]
     raise StoreUnavailable("; ".join(str(failure) for failure in failures))
@@ -95,7 +123,12 @@ async def _ask_sentinels(target: Target) -> Address:
         for key, value in target.options.items()
         if key.startswith("ssl_") or key == "sentinel_password"
     }
-    sentinel_options: dict[str, Any] = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
+    # Whoever needs the primary asks again; redis-py's own retries would take seconds in between.
+    sentinel_options: dict[str, Any] = {
+        "socket_timeout": 2.0,
+        "socket_connect_timeout": 2.0,
+        "retry": Retry(NoBackoff(), 0),
+    }
     if target.options.get("tls"):
         sentinel_options.update(ssl=True, **{k: v for k, v in logins.items() if k[:4] == "ssl_"})
     if "sentinel_password" in logins:
@@ -107,7 +140,9 @@ async def _ask_sentinels(target: Target) -> Address:
     try:
         host, port = await sentinel.discover_master(target.master_name)
     except RedisError as error:
-        raise StoreUnavailable(f"the sentinels at {target.display}: {error}") from error
+        # What redis-py says after that is how its clients print themselves.
+        why = str(error).partition(" : ")[0]
+        raise StoreUnavailable(f"the sentinels at {target.display}: {why}") from error
     finally:
         for client in sentinel.sentinels:
             await client.aclose()
