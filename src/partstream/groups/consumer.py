@@ -178,7 +178,8 @@ def reconcile(
     return Step(
         MemberRow(epoch, previous, 0, row.incarnation, state, kept | acquire),
         acquire,
-        row.revoking,
+        # What it let go of may be its own again by a newer target.
+        row.revoking - acquire,
         want,
     )
 

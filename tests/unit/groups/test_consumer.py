@@ -75,6 +75,21 @@ def test_a_newer_target_may_revoke_more_at_once() -> None:
     assert (step.row.epoch, step.row.revoking, step.release) == (4, parts(2), parts(1))
 
 
+def test_what_a_newer_target_gives_back_is_not_released() -> None:
+    revoking = row(4, parts(2), parts(1), REVOKING)
+    step = reconcile(revoking, parts(1, 2), 6, (), parts(2))
+    assert step is not None
+    assert step.row.assigned == parts(1, 2)
+    assert (step.acquire, step.release) == (parts(1), parts())
+
+
+def test_a_member_that_has_just_joined_does_not_fall_back_to_an_older_target() -> None:
+    step = reconcile(row(9), parts(1), 7, (), None)
+    assert step is not None
+    assert (step.row.epoch, step.acquire) == (9, parts(1))
+    assert reconcile(row(9, parts(1)), parts(1), 7, (), None) is None
+
+
 def test_a_waiting_member_takes_what_came_free_and_keeps_its_epoch() -> None:
     waiting = row(5, parts(1), state=WAITING)
     assert reconcile(waiting, parts(1, 2), 5, parts(2), None) is None

@@ -34,6 +34,7 @@ end)
 if taken then return view(member) end
 
 local _, _, _, incarnation = parse(row)
+each(ARGV[11], release)
 each(ARGV[10], function(partition)
   redis.call('HSET', OWNER, partition, member)
   redis.call('HDEL', WANT, partition)
@@ -46,5 +47,4 @@ else
   local rest = cjson.decode(string.match(redis.call('HGET', SUBSCRIPTIONS, member), '\n(.*)$'))
   redis.call('ZADD', DEADLINES, text(now + rest[2]), 'r:' .. member)
 end
-each(ARGV[11], release)
 return view(member)
