@@ -124,6 +124,22 @@ async def test_changing_configs(redis_url: str, namespace: str) -> None:
         assert (await own.topics.get("t", fresh=True)).version == changed.version
 
 
+async def test_configs_of_a_newer_partstream_are_kept(redis_url: str, namespace: str) -> None:
+    async with engine(redis_url, namespace) as own:
+        topic = await own.topics.create("t", 1, {"segment.bytes": 4_096})
+        row = json.loads(topic.row)
+        row["config"]["tiered.storage"] = "true"
+        key = own.store.keys.meta.topics
+        await own.store.execute("HSET", key, "t", json.dumps(row), key=key)
+        found = (await own.topics.all())["t"]
+        assert found.config.overrides() == {"segment.bytes": "4096"}
+        changed = await own.topics.alter("t", {"segment.bytes": 2_048})
+        assert json.loads(changed.row)["config"] == {
+            "segment.bytes": "2048",
+            "tiered.storage": "true",
+        }
+
+
 async def test_a_late_configure_does_not_undo_a_newer_one(redis_url: str, namespace: str) -> None:
     async with engine(redis_url, namespace) as own:
         old = await own.topics.create("t", 1)

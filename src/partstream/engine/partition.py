@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from partstream.config.topic import TopicConfig
+from partstream.config.topic import TOPIC_CONFIGS, TopicConfig
 from partstream.errors import UnknownTopicOrPartition
 from partstream.model import TopicPartition
 from partstream.store.keys import Keys, PartitionKeys
@@ -42,6 +43,8 @@ class Topic:
     version: int
     """Grows with each change of configs or of the number of partitions."""
     partitions: tuple[Partition, ...]
+    foreign_config: Mapping[str, str] = field(repr=False)
+    """Configs that a newer partstream has set and this one does not know: kept as they are."""
     row: bytes = field(repr=False)
     """The row in Redis, byte for byte, to replace it by compare-and-set."""
 
@@ -74,12 +77,18 @@ def make_partition(keys: Keys, topic: str, topic_id: str, index: int) -> Partiti
     )
 
 
-def encode_topic(topic_id: str, partitions: int, config: TopicConfig, version: int) -> bytes:
+def encode_topic(
+    topic_id: str,
+    partitions: int,
+    config: TopicConfig,
+    version: int,
+    foreign_config: Mapping[str, str] | None = None,
+) -> bytes:
     """A topic's row in Redis."""
     row = {
         "id": topic_id,
         "partitions": partitions,
-        "config": config.overrides(),
+        "config": {**(foreign_config or {}), **config.overrides()},
         "version": version,
     }
     return json.dumps(row, separators=(",", ":"), sort_keys=True).encode()
@@ -88,10 +97,16 @@ def encode_topic(topic_id: str, partitions: int, config: TopicConfig, version: i
 def decode_topic(keys: Keys, name: str, row: bytes) -> Topic:
     """A topic from its row in Redis."""
     fields = json.loads(row)
+    configs: dict[str, str] = fields["config"]
     return Topic(
         name=name,
         id=fields["id"],
-        config=TopicConfig.from_overrides(fields["config"]),
+        config=TopicConfig.from_overrides(
+            {name: value for name, value in configs.items() if name in TOPIC_CONFIGS}
+        ),
+        foreign_config={
+            name: value for name, value in configs.items() if name not in TOPIC_CONFIGS
+        },
         version=fields["version"],
         partitions=tuple(
             make_partition(keys, name, fields["id"], index) for index in range(fields["partitions"])

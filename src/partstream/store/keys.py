@@ -31,7 +31,7 @@ may touch them together. `ns` is the namespace; two namespaces never meet.
 | `ns:{tag}:probe` | any, channel | what `doctor` tries commands and doorbells on; soon gone |
 | `ns:{meta}:imports` | hash | topic id and source -> the last entry imported from a plain stream |
 
-`tag` is a string of at most five characters whose slot was chosen for the partition (see `slots`).
+`tag` is a string of four characters whose slot was chosen for the partition (see `slots`).
 """
 
 from __future__ import annotations
