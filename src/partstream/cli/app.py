@@ -53,6 +53,7 @@ class Root(click.Group):
 
 
 @click.group(
+    "partstream",
     cls=Root,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; of doctor, 3 there are "

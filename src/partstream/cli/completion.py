@@ -15,7 +15,7 @@ fish:  partstream completion fish > ~/.config/fish/completions/partstream.fish
 """
 
 
-@click.command(help=_SETUP)
+@click.command(help=_SETUP, short_help="Make a shell complete these commands.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:

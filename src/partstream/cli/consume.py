@@ -36,7 +36,7 @@ class Span:
     """The log's end when the command began."""
 
 
-@click.command()
+@click.command(short_help="Print records of topics.")
 @click.argument("topics", nargs=-1, required=True, metavar="TOPIC...")
 @click.option(
     "-o", "--from", "place", type=times.place, default="beginning", show_default=True,

@@ -11,7 +11,7 @@ from partstream.cli.settings import connected, of
 from partstream.demo.run import NAMESPACE, run_demo
 
 
-@click.command()
+@click.command(short_help="Replay flights, kill a consumer, prove all is well.")
 @click.option(
     "--rate", type=click.FloatRange(1), default=2_000, show_default=True, help="Flights a second."
 )

@@ -32,7 +32,7 @@ _REMEDIES: dict[type[PartstreamError], str] = {
 }
 
 
-@click.command()
+@click.command(short_help="Find what loses data or stands in the way.")
 @json_option
 @connected
 @click.pass_context

@@ -16,7 +16,7 @@ from partstream.model import GroupDescription, OffsetChange, ResetSpec, TopicPar
 from partstream.sync.admin import Admin
 
 
-@click.group()
+@click.group(short_help="Groups: list, describe, reset offsets, delete.")
 def groups() -> None:
     """List and describe consumer groups, reset their offsets, delete them."""
 
@@ -39,7 +39,7 @@ def list_command(ctx: click.Context, as_json: bool) -> None:
         print_table(["GROUP", "TYPE", "STATE"], [tuple(row.values()) for row in rows])
 
 
-@groups.command()
+@groups.command(short_help="Show members, who owns what, and lag.")
 @click.argument("group_ids", nargs=-1, required=True, metavar="GROUP...")
 @json_option
 @connected
@@ -145,7 +145,7 @@ def _names(partitions: Sequence[TopicPartition]) -> str:
     return "; ".join(f"{topic} {','.join(numbers)}" for topic, numbers in by_topic.items())
 
 
-@groups.command("reset-offsets")
+@groups.command("reset-offsets", short_help="Set offsets elsewhere (--execute).")
 @click.argument("group_id", metavar="GROUP")
 @click.option("--to-earliest", is_flag=True, help="To the first record that is left.")
 @click.option("--to-latest", is_flag=True, help="To the end.")
@@ -244,7 +244,7 @@ def _print_changes(changes: Sequence[OffsetChange], as_json: bool) -> None:
         )
 
 
-@groups.command()
+@groups.command(short_help="Delete groups without members.")
 @click.argument("group_ids", nargs=-1, required=True, metavar="GROUP...")
 @connected
 @click.pass_context

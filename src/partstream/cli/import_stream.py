@@ -16,7 +16,7 @@ from partstream.client.producer import Producer
 from partstream.config.topic import DAY_MS
 
 
-@click.command("import-stream")
+@click.command("import-stream", short_help="Import a plain Redis stream into a topic.")
 @click.argument("stream")
 @click.argument("topic")
 @click.option(

@@ -11,7 +11,7 @@ from partstream.cli.settings import connected, of
 from partstream.sync.admin import Admin
 
 
-@click.command()
+@click.command(short_help="Do the upkeep once: retention and the like.")
 @json_option
 @connected
 @click.pass_context

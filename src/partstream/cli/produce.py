@@ -31,7 +31,7 @@ _LOOK_EVERY = 5_000
 """Records between two looks at what has been delivered."""
 
 
-@click.command()
+@click.command(short_help="Send lines of stdin or files to a topic.")
 @click.argument("topic")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option(

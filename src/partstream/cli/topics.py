@@ -28,7 +28,7 @@ config_option = click.option(
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask, also on a terminal.")
 
 
-@click.group()
+@click.group(short_help="Topics: create, list, describe, alter, delete.")
 def topics() -> None:
     """Create, list, describe, alter, grow and delete topics, and delete records."""
 
@@ -43,7 +43,7 @@ def _configs(texts: Iterable[str]) -> dict[str, Any]:
     return dict(pair(text, _CONFIG) for text in texts)
 
 
-@topics.command("list")
+@topics.command("list", short_help="List topics, their records and bytes.")
 @json_option
 @connected
 @click.pass_context
@@ -111,7 +111,7 @@ def create(
     click.echo(f"Created topic {name} with {made.partitions} partitions.")
 
 
-@topics.command()
+@topics.command(short_help="Show configs and partitions.")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @json_option
 @connected
@@ -160,7 +160,7 @@ def _print_topic(topic: TopicDescription) -> None:
     )  # fmt: skip
 
 
-@topics.command()
+@topics.command(short_help="Change configs, or show them all.")
 @click.argument("name")
 @config_option
 @click.option(

@@ -19,7 +19,12 @@ from partstream.demo.processes import DemoFailed, Processes, Worker, ended_with
 from partstream.demo.proof import Check, prove
 from partstream.demo.view import PartitionView, Picture, WorkerView, open_view
 from partstream.embedded.server import EmbeddedServer
-from partstream.errors import GroupIdNotFound, PartstreamError
+from partstream.errors import (
+    GroupIdNotFound,
+    NonEmptyGroup,
+    PartstreamError,
+    StoreUnavailable,
+)
 from partstream.model import GroupDescription
 
 PARTITIONS = 6
@@ -27,6 +32,8 @@ CONSUMERS = 3
 SESSION_TIMEOUT_MS = 3_000
 """After so long the group notices that one of them is dead. Kafka's default is 45 s."""
 _LOOK_EVERY_S = 0.25
+_ANSWER_MS = 5_000
+"""Redis is to answer within that; the demo is no test of patience."""
 _JOIN_S = 30.0
 _DRAIN_S = 60.0
 NAMESPACE = "ps-demo"
@@ -198,7 +205,10 @@ def run_demo(url: str | None, *, namespace: str = NAMESPACE, rate: float, consol
     """
     topic = f"flights-{uuid.uuid4().hex[:8]}"
     folder = Path(tempfile.mkdtemp(prefix="partstream-demo-"))
-    with _server(url, console) as reachable, Admin(reachable, namespace=namespace) as admin:
+    with (
+        _server(url, console) as reachable,
+        Admin(reachable, namespace=namespace, request_timeout_ms=_ANSWER_MS) as admin,
+    ):
         processes = Processes(reachable, namespace, topic, topic, SESSION_TIMEOUT_MS, folder)
         admin.create_topic(topic, PARTITIONS)
         try:
@@ -220,9 +230,9 @@ def run_demo(url: str | None, *, namespace: str = NAMESPACE, rate: float, consol
 
 def _clean_up(admin: Admin, topic: str) -> None:
     """Leave nothing in somebody's Redis. A group that still has members stays."""
-    with contextlib.suppress(PartstreamError):
-        admin.delete_group(topic)
-    with contextlib.suppress(PartstreamError):
+    with contextlib.suppress(StoreUnavailable):
+        with contextlib.suppress(GroupIdNotFound, NonEmptyGroup):
+            admin.delete_group(topic)
         admin.delete_topic(topic)
 
 
