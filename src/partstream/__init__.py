@@ -7,18 +7,24 @@ from partstream.client.delivery import Delivery
 from partstream.client.listener import RebalanceListener
 from partstream.errors import PartstreamError
 from partstream.model import (
+    ClusterDescription,
+    Finding,
     GroupDescription,
     GroupListing,
     GroupState,
     MemberDescription,
+    NodeDescription,
     OffsetAndMetadata,
     OffsetAndTimestamp,
+    OffsetChange,
     PartitionDescription,
     PartitionLag,
     Record,
     RecordMetadata,
+    Severity,
     TimestampType,
     TopicDescription,
+    TopicListing,
     TopicPartition,
 )
 from partstream.sync.admin import Admin
@@ -27,14 +33,18 @@ from partstream.sync.producer import Producer
 
 __all__ = [
     "Admin",
+    "ClusterDescription",
     "Consumer",
     "Delivery",
+    "Finding",
     "GroupDescription",
     "GroupListing",
     "GroupState",
     "MemberDescription",
+    "NodeDescription",
     "OffsetAndMetadata",
     "OffsetAndTimestamp",
+    "OffsetChange",
     "PartitionDescription",
     "PartitionLag",
     "PartstreamError",
@@ -42,7 +52,9 @@ __all__ = [
     "RebalanceListener",
     "Record",
     "RecordMetadata",
+    "Severity",
     "TimestampType",
     "TopicDescription",
+    "TopicListing",
     "TopicPartition",
 ]

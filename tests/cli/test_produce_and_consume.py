@@ -190,6 +190,17 @@ def test_follow_until_interrupted(orders: Cli) -> None:
         assert (process.returncode, out, errors) == (130, "", "")
 
 
+def test_a_member_that_is_terminated_leaves_its_group(orders: Cli) -> None:
+    orders.run("produce", "orders", stdin="a\n")
+    with orders.start("consume", "orders", "-g", "billing", "--follow") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "a\n"
+        process.terminate()
+        _, errors = process.communicate(timeout=20)
+        assert (process.returncode, errors) == (143, "")
+    assert orders.json("groups", "list")[0]["state"] == "empty"
+
+
 def test_a_reader_that_leaves_is_no_error(orders: Cli) -> None:
     orders.run("produce", "orders", stdin="some text\n" * 100_000)
     command = [*COMMAND, "--namespace", orders.namespace, "consume", "orders"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from importlib.metadata import version
 from typing import Any
@@ -28,6 +29,8 @@ INTERRUPTED = 130
 """128 + SIGINT, as a shell reports a program that Ctrl-C has ended."""
 BROKEN_PIPE = 141
 """128 + SIGPIPE: whoever read our output has closed it."""
+TERMINATED = 143
+"""128 + SIGTERM."""
 
 
 class Root(click.Group):
@@ -56,8 +59,8 @@ class Root(click.Group):
     "partstream",
     cls=Root,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; of doctor, 3 there are "
-    "warnings, 4 there are errors.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated; "
+    "of doctor, 3 there are warnings, 4 there are errors.",
 )
 @click.option("--url", metavar="URL", help="Where Redis is (default: PARTSTREAM_URL).")
 @click.option("--namespace", metavar="NAME", help="The prefix of all keys (default: ps).")
@@ -80,4 +83,6 @@ for command in (
 
 def main() -> None:
     """Run `partstream` with the arguments of this process."""
+    # An exception, so that producers flush and consumers leave their groups.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     root(prog_name="partstream")

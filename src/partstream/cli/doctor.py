@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import asdict
 
 import click
@@ -80,9 +81,14 @@ def _print(findings: list[Finding]) -> None:
         console.print("Nothing to remark.")
     for finding in findings:
         style = _STYLES[finding.severity]
-        console.print(
-            f"{finding.severity.name.lower()}: {finding.where}: ", style=style, end="", markup=False
-        )
-        console.print(f"{finding.what} ({finding.name})", markup=False)
-        console.print(f"  why:    {finding.why}", markup=False)
-        console.print(f"  remedy: {finding.remedy}\n", markup=False)
+        console.print(f"{finding.severity.name.lower()}: ", style=style, end="")
+        console.print(f"{finding.where}: {finding.what} ({finding.name})", markup=False)
+        for name, text in (("why:", finding.why), ("remedy:", finding.remedy)):
+            console.print(_indented(name, text, console), markup=False)
+        console.print()
+
+
+def _indented(name: str, text: str, console: Console) -> str:
+    """In lines of the terminal's width; in a pipe it stays one line."""
+    lines = textwrap.wrap(text, console.width - 11) if console.is_terminal else [text]
+    return f"  {name:8}" + ("\n" + " " * 10).join(lines)

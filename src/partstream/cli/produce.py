@@ -25,6 +25,7 @@ from partstream.cli.record_lines import (
 )
 from partstream.cli.settings import connected, of, properties
 from partstream.client.delivery import Delivery
+from partstream.errors import ClientTimeout
 from partstream.sync.producer import Producer
 
 _LOOK_EVERY = 5_000
@@ -136,7 +137,7 @@ class Sending:
             self._topic,
             record.value,
             key=record.key,
-            headers=(*common.headers, *record.headers),
+            headers=common.headers + record.headers or None,
             partition=common.partition if record.partition is None else record.partition,
             timestamp_ms=(
                 common.timestamp_ms if record.timestamp_ms is None else record.timestamp_ms
@@ -163,8 +164,12 @@ class Sending:
         return text
 
     def _look(self) -> None:
-        while self._open and self._open[0].done():
-            failure = self._open.popleft().exception(0)
+        while self._open:
+            try:
+                failure = self._open[0].exception(0)
+            except ClientTimeout:
+                return  # on its way, and so is what was sent after it
+            self._open.popleft()
             if failure is not None:
                 self.failures += 1
                 self._failure = self._failure or failure
