@@ -167,7 +167,8 @@ async def _both(
         one = two = None
     if one is not None and two is not None:
         await asyncio.wait((one, two))
-        if one.exception() is None and two.exception() is None:
+        # Each is asked, or a second failure would be one that nobody heard of.
+        if [future.exception() for future in (one, two)] == [None, None]:
             return one.result(), two.result()
     key = partition.keys.log
     return await store.execute(*first, key=key), await store.execute(*second, key=key)

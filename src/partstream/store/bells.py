@@ -222,6 +222,7 @@ class Bells:
         for line in self._lines.values():
             if watch.channel in line.wanted:
                 line.wanted.discard(watch.channel)
+                line.heard.discard(watch.channel)
                 if not self._closed:
                     self._spawn(line.leave(watch.channel))
 
