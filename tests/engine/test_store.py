@@ -30,8 +30,6 @@ from partstream.store.store import LAYOUT, Store
 from tests.engine.logs import Engine, Producer, batch, engine, read
 from tests.servers.pool import Server
 
-pytestmark = pytest.mark.every_server
-
 _LEASE = Script("store/lease")
 
 
@@ -96,6 +94,7 @@ async def test_so_old_that_it_knows_no_hello() -> None:
             await Store.connect(url)
 
 
+@pytest.mark.every_server
 async def test_no_node_of_a_cluster(redis_url: str) -> None:
     with pytest.raises(StoreUnavailable, match="not a node of a cluster"):
         await Store.connect(redis_url.replace("redis://", "redis+cluster://"))
@@ -117,6 +116,7 @@ async def test_a_server_that_never_answers() -> None:
         ended.set()
 
 
+@pytest.mark.every_server
 async def test_passwords(fresh_server: EmbeddedServer) -> None:
     fresh_server.command("CONFIG", "SET", "requirepass", "s3cret")
     address = f"{fresh_server.host}:{fresh_server.port}"
@@ -135,6 +135,7 @@ async def test_passwords(fresh_server: EmbeddedServer) -> None:
         await own.partition()
 
 
+@pytest.mark.every_server
 async def test_a_newer_layout_is_refused(redis_url: str, namespace: str) -> None:
     async with engine(redis_url, namespace) as own:
         key = own.store.keys.meta.layout
@@ -175,6 +176,7 @@ async def _append_when_possible(own: Engine, partition: Partition, value: bytes)
 # A server that fails.
 
 
+@pytest.mark.every_server
 async def test_scripts_come_back_after_a_flush(
     redis_url: str, namespace: str, server: Server
 ) -> None:
@@ -189,6 +191,7 @@ async def test_scripts_come_back_after_a_flush(
         assert sorted(answer.base_offset for answer in await answers) == list(range(5, 55))
 
 
+@pytest.mark.every_server
 async def test_memory_runs_out(fresh_server: EmbeddedServer) -> None:
     async with engine(fresh_server.url, "ps") as own:
         partition = await own.partition()
@@ -200,6 +203,7 @@ async def test_memory_runs_out(fresh_server: EmbeddedServer) -> None:
         assert (await own.log.append(partition, batch(b"a"))).base_offset == 0
 
 
+@pytest.mark.every_server
 async def test_an_acl_without_a_command(fresh_server: EmbeddedServer) -> None:
     fresh_server.command(
         "ACL", "SETUSER", "me", "on", ">pw", "~*", "&*", "+@all", "-xadd", "-xrange", "-script|load"
@@ -220,6 +224,7 @@ async def test_an_acl_without_a_command(fresh_server: EmbeddedServer) -> None:
         assert time.monotonic() - began < 1
 
 
+@pytest.mark.every_server
 async def test_an_acl_without_info(fresh_server: EmbeddedServer) -> None:
     fresh_server.command("ACL", "SETUSER", "me", "on", ">pw", "~*", "&*", "+@all", "-info")
     url = f"redis://me:pw@{fresh_server.host}:{fresh_server.port}"
@@ -230,6 +235,7 @@ async def test_an_acl_without_info(fresh_server: EmbeddedServer) -> None:
         await own.store.confirm(partition.keys.log)
 
 
+@pytest.mark.every_server
 async def test_a_frozen_server(fresh_server: EmbeddedServer) -> None:
     async with engine(fresh_server.url, "ps", request_timeout_ms=600) as own:
         partition = await own.partition()
@@ -250,6 +256,7 @@ async def test_a_frozen_server(fresh_server: EmbeddedServer) -> None:
         assert (await own.log.append(partition, batch(b"c"))).base_offset == 2
 
 
+@pytest.mark.every_server
 async def test_calls_that_break_are_made_again_if_they_may_be(
     redis_url: str, namespace: str
 ) -> None:
@@ -272,6 +279,7 @@ async def test_calls_that_break_are_made_again_if_they_may_be(
                     await call
 
 
+@pytest.mark.every_server
 async def test_answers_come_in_order(redis_url: str, namespace: str) -> None:
     async with engine(redis_url, namespace) as own:
         link = await own.store.router.node(0).link()
@@ -285,6 +293,7 @@ async def test_answers_come_in_order(redis_url: str, namespace: str) -> None:
                 assert answer == b"%d" % number
 
 
+@pytest.mark.every_server
 async def test_a_restart_is_gone_through(fresh_server: EmbeddedServer) -> None:
     async with engine(fresh_server.url, "ps") as own:
         key = own.store.keys.meta.topics
@@ -296,6 +305,7 @@ async def test_a_restart_is_gone_through(fresh_server: EmbeddedServer) -> None:
         assert not after.lost
 
 
+@pytest.mark.every_server
 async def test_a_closed_store_answers_at_once(redis_url: str, namespace: str) -> None:
     async with engine(redis_url, namespace) as own:
         partition = await own.partition()
@@ -312,6 +322,7 @@ async def test_a_closed_store_answers_at_once(redis_url: str, namespace: str) ->
     await own.store.close()
 
 
+@pytest.mark.every_server
 async def test_calls_under_way_end_with_the_store(fresh_server: EmbeddedServer) -> None:
     async with engine(fresh_server.url, "ps") as own:
         await own.partition()
@@ -331,6 +342,7 @@ async def test_calls_under_way_end_with_the_store(fresh_server: EmbeddedServer) 
             assert isinstance(result, StoreUnavailable)
 
 
+@pytest.mark.every_server
 async def test_a_lease_has_one_holder(redis_url: str, namespace: str) -> None:
     async with engine(redis_url, namespace) as own:
         key = own.store.keys.meta.sweep

@@ -1,0 +1,175 @@
+"""The replica barrier: what it waits for, and what it says when that does not come."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from partstream.embedded.sentinel import EmbeddedSentinel
+from partstream.embedded.server import EmbeddedServer
+from partstream.errors import (
+    NotEnoughReplicas,
+    NotEnoughReplicasAfterAppend,
+    PartstreamError,
+    StoreUnavailable,
+)
+from tests.engine.logs import Engine, batch, engine
+from tests.waiting import until
+
+pytestmark = pytest.mark.faults
+
+
+def _calls(server: EmbeddedServer, command: str) -> int:
+    stats = server.info("commandstats").get(f"cmdstat_{command}", "calls=0,")
+    return int(stats.split("calls=")[1].split(",")[0])
+
+
+@pytest.mark.every_server
+async def test_alone_there_is_nothing_to_wait_for(fresh_server: EmbeddedServer) -> None:
+    async with engine(fresh_server.url, "ps") as own:
+        partition = await own.partition()
+        for _ in range(20):
+            await own.store.confirm(partition.keys.log)
+        assert _calls(fresh_server, "wait") == 0
+        barrier = own.store.barrier(partition.slot)
+        assert (await barrier.confirm()).replicas == 0
+        with pytest.raises(NotEnoughReplicasAfterAppend, match=r"0 replicas.*asks for 1"):
+            await barrier.confirm(least_replicas=1)
+        with pytest.raises(NotEnoughReplicas, match="asks for 1"):
+            await own.log.append(partition, batch(b"a"), least_replicas=1)
+        assert (await own.log.bounds(partition)).end == 0
+
+
+@pytest.mark.every_server
+async def test_a_flush_of_scripts_does_not_stop_it(fresh_server: EmbeddedServer) -> None:
+    async with engine(fresh_server.url, "ps") as own:
+        barrier = own.store.barrier(0)
+        for _ in range(3):
+            await barrier.confirm()
+            fresh_server.command("SCRIPT", "FLUSH")
+
+
+@pytest.mark.every_server
+async def test_it_reconnects(fresh_server: EmbeddedServer) -> None:
+    async with engine(fresh_server.url, "ps") as own:
+        barrier = own.store.barrier(0)
+        before = await barrier.confirm()
+        await asyncio.to_thread(fresh_server.kill)
+        with pytest.raises(StoreUnavailable):
+            await barrier.confirm()
+        await asyncio.to_thread(fresh_server.start)
+        with pytest.raises(NotEnoughReplicasAfterAppend, match="restarted or demoted"):
+            await barrier.confirm(token=before.token)
+        after = await barrier.confirm()
+        assert after.token != before.token
+
+
+@pytest.mark.every_server
+async def test_writes_to_the_append_only_file(fresh_server: EmbeddedServer) -> None:
+    async with engine(fresh_server.url, "ps") as own:
+        barrier = own.store.barrier(0)
+        with pytest.raises(PartstreamError, match="WAITAOF"):
+            await barrier.confirm(fsync=True)
+        await barrier.confirm()
+        if fresh_server.binary.version.startswith("7.0"):
+            return
+        fresh_server.command("CONFIG", "SET", "appendonly", "yes")
+        await until(lambda: fresh_server.info("persistence")["aof_rewrite_in_progress"] == "0")
+        await barrier.confirm(fsync=True)
+
+
+async def _replicated(own: Engine, sentinel: EmbeddedSentinel) -> None:
+    """Until the barrier counts the replica: it must have acknowledged something."""
+    barrier = own.store.barrier(0)
+
+    async def counted() -> bool:
+        return (await barrier.confirm()).replicas == len(sentinel.servers) - 1
+
+    await until(counted)
+
+
+@pytest.mark.every_server
+async def test_replicas_confirm(fresh_sentinel: EmbeddedSentinel) -> None:
+    primary, replica = fresh_sentinel.servers
+    async with engine(fresh_sentinel.url, "ps", request_timeout_ms=1_600) as own:
+        partition = await own.partition()
+        await _replicated(own, fresh_sentinel)
+        answer = await own.log.append(partition, batch(b"a"), least_replicas=1)
+        assert answer.replicas == 1
+        barrier = own.store.barrier(partition.slot)
+        confirmed = await barrier.confirm(token=answer.token, least_replicas=1)
+        assert (confirmed.replicas, confirmed.token) == (1, answer.token)
+        assert replica.command("XLEN", partition.keys.log) == 1
+
+        # Many at once share rounds.
+        before = _calls(primary, "wait")
+        await asyncio.gather(*(barrier.confirm() for _ in range(100)))
+        assert _calls(primary, "wait") - before <= 2
+
+        # A frozen replica holds up who waits for it, and nobody else.
+        await asyncio.to_thread(replica.pause)
+        try:
+            began = time.monotonic()
+            await own.log.append(partition, batch(b"b"))
+            waiting = asyncio.ensure_future(barrier.confirm())
+            await own.log.append(partition, batch(b"c"))
+            assert time.monotonic() - began < 0.4
+            with pytest.raises(NotEnoughReplicasAfterAppend, match=r"0 of 1 replicas.*800 ms"):
+                await waiting
+            with pytest.raises(NotEnoughReplicasAfterAppend):
+                await own.store.confirm(partition.keys.log)
+        finally:
+            await asyncio.to_thread(replica.resume)
+        await until(lambda: _confirms(own, partition.keys.log))
+        assert replica.command("XLEN", partition.keys.log) == 3
+
+
+async def _confirms(own: Engine, key: str) -> bool:
+    try:
+        await own.store.confirm(key)
+    except NotEnoughReplicasAfterAppend:
+        return False
+    return True
+
+
+async def test_a_silent_replica_is_in_sync_no_more(fresh_sentinel: EmbeddedSentinel) -> None:
+    _, replica = fresh_sentinel.servers
+    async with engine(
+        fresh_sentinel.url, "ps", request_timeout_ms=1_000, replica_lag_time_max_ms=1_000
+    ) as own:
+        partition = await own.partition()
+        await _replicated(own, fresh_sentinel)
+        await asyncio.to_thread(replica.pause)
+        try:
+            await until(lambda: _confirms(own, partition.keys.log))
+            with pytest.raises(NotEnoughReplicasAfterAppend, match="asks for 1"):
+                await own.store.barrier(partition.slot).confirm(least_replicas=1)
+        finally:
+            await asyncio.to_thread(replica.resume)
+
+
+async def test_a_failover_before_the_confirmation_is_noticed(
+    fresh_sentinel: EmbeddedSentinel,
+) -> None:
+    old, new = fresh_sentinel.servers
+    async with engine(fresh_sentinel.url, "ps") as own:
+        partition = await own.partition()
+        await _replicated(own, fresh_sentinel)
+        answer = await own.log.append(partition, batch(b"a"))
+        await asyncio.to_thread(old.kill)
+        await asyncio.to_thread(fresh_sentinel.wait_taken_over, old)
+
+        async def refused() -> str:
+            try:
+                await own.store.router.refresh()
+                await own.store.barrier(partition.slot).confirm(token=answer.token)
+            except NotEnoughReplicasAfterAppend as error:
+                return str(error)
+            except StoreUnavailable:
+                return ""
+            raise AssertionError("confirmed under another history")
+
+        assert "restarted or demoted" in await until(refused)
+        assert new.info("replication")["role"] == "master"
