@@ -216,9 +216,12 @@ class Hand:
 
     def all(self) -> list[Record]:
         """Every record, as one list."""
-        if len(self._slices) == 1:
-            return self._slices[0].records
-        return [record for one in self._slices for record in one.records]
+        if not self._slices:
+            return []
+        records = self._slices[0].records
+        for one in self._slices[1:]:
+            records += one.records
+        return records
 
     def rest(self) -> dict[PartitionBuffer, Position]:
         """The first record of each partition that was not handed out."""

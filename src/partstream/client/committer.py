@@ -55,7 +55,7 @@ class Committer:
         self._config = config
         self._identity = identity
         self._hurry = hurry
-        self._order = asyncio.Lock()
+        self._last_in_line: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._interval = config.auto_commit_interval_ms / 1000
         self._due = self._loop.time() + self._interval
@@ -71,14 +71,12 @@ class Committer:
             OffsetMetadataTooLarge: metadata of more than 4,096 bytes.
             StoreUnavailable: no answer within request_timeout_ms.
         """
-        if not offsets:
-            return
-        async with self._order:
-            await self._commit(offsets)
+        if offsets:
+            await self._in_line(offsets)
 
     def commit_later(self, offsets: Offsets, named: Named, callback: Callback | None) -> None:
         """Commit without waiting; the callback hears of the outcome when the user polls."""
-        self._spawn(self._commit_and_tell(offsets, named, callback))
+        self._spawn(self._tell(self._in_line(offsets), named, callback))
 
     def run_callbacks(self) -> None:
         """Tell what became of commits that nobody waited for."""
@@ -96,11 +94,13 @@ class Committer:
         self._due = self._loop.time() + self._interval
         changed = self._changed(positions)
         if changed:
-            self._spawn(self._try(changed))
+            self._spawn(self._log(self._in_line(changed)))
 
     async def auto_now(self, positions: Offsets) -> None:
         """Commit by itself, and wait; what fails is logged."""
-        await self._try(self._changed(positions))
+        changed = self._changed(positions)
+        if changed:
+            await self._log(self._in_line(changed))
 
     async def settled(self) -> None:
         """Wait for the commits that were begun."""
@@ -116,17 +116,29 @@ class Committer:
     def _changed(self, positions: Offsets) -> Offsets:
         return {key: at for key, at in positions.items() if self._last.get(key) != at}
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _in_line(self, offsets: Offsets) -> asyncio.Task[None]:
+        """Begin a commit that waits for those that were begun before: the last one counts."""
+        task = self._spawn(self._commit_after(self._last_in_line, offsets))
+        self._last_in_line = task
+        return task
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name="commit")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def _commit_and_tell(
-        self, offsets: Offsets, named: Named, callback: Callback | None
+    async def _commit_after(self, before: asyncio.Task[None] | None, offsets: Offsets) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        await self._commit(offsets)
+
+    async def _tell(
+        self, commit: asyncio.Task[None], named: Named, callback: Callback | None
     ) -> None:
         failure: PartstreamError | None = None
         try:
-            await self.commit(offsets)
+            await commit
         except PartstreamError as error:
             failure = error
             if callback is None:
@@ -134,9 +146,9 @@ class Committer:
         if callback is not None:
             self._done.append((callback, named, failure))
 
-    async def _try(self, offsets: Offsets) -> None:
+    async def _log(self, commit: asyncio.Task[None]) -> None:
         try:
-            await self.commit(offsets)
+            await commit
         except PartstreamError as error:
             _logger.warning("the auto-commit to group %s failed: %s", self._group_id, error)
 

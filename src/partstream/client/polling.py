@@ -76,10 +76,11 @@ class Poller:
             self._not_done = {}
             loop = asyncio.get_running_loop()
             deadline = None if timeout is None else loop.time() + timeout
+            # A user who never waits must starve neither the readers nor the heartbeats.
+            await asyncio.sleep(0)
             while not await self._take(most):
                 left = None if deadline is None else deadline - loop.time()
                 if left is not None and left <= 0:
-                    await asyncio.sleep(0)  # a loop of polls must not starve what it waits for
                     return
                 await self._wait(left)
         finally:

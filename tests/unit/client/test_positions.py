@@ -1,0 +1,78 @@
+"""Where reading begins, and when a log is no longer the one that was read."""
+
+from __future__ import annotations
+
+import pytest
+
+from partstream.client.positions import (
+    Position,
+    Reset,
+    divergence,
+    partitions_of,
+    positions_of,
+    start_of,
+)
+from partstream.engine.log import Bounds, EpochEnd
+from partstream.errors import IllegalState
+from partstream.model import OffsetAndMetadata, TopicPartition
+
+BOUNDS = Bounds(start=10, end=90, leader_epoch=7, size=1)
+
+
+@pytest.mark.parametrize(
+    ("reset", "expected"),
+    [("earliest", Position(10, -1)), ("latest", Position(90, 7)), ("none", None)],
+)
+def test_reading_begins_where_the_policy_says(reset: Reset, expected: Position | None) -> None:
+    assert start_of(BOUNDS, reset) == expected
+
+
+@pytest.mark.parametrize(
+    ("position", "read_from", "found", "expected"),
+    [
+        # The epoch goes on, or ended where the reader stands or later.
+        (Position(50, 3), 0, EpochEnd(3, 90), None),
+        (Position(50, 3), 0, EpochEnd(3, 50), None),
+        # It ended before: the rest of what was read is gone.
+        (Position(50, 3), 0, EpochEnd(3, 40), 40),
+        # It never was: all that was read in it is gone, even where the log has grown past that.
+        (Position(50, 3), 20, EpochEnd(2, 30), 20),
+        (Position(50, 3), 20, EpochEnd(2, 90), 20),
+        (Position(50, 3), 45, EpochEnd(2, 30), 30),
+        # It never was, but nothing was read in it.
+        (Position(50, 3), 50, EpochEnd(2, 90), None),
+        # The log's history does not go back that far.
+        (Position(50, 3), 0, EpochEnd(-1, -1), None),
+    ],
+)
+def test_a_log_parts_from_what_was_read(
+    position: Position, read_from: int, found: EpochEnd, expected: int | None
+) -> None:
+    assert divergence(position, read_from, found) == expected
+
+
+def test_partitions_come_one_by_one_or_in_collections() -> None:
+    first, second = TopicPartition("a", 0), TopicPartition("b", 1)
+    assert partitions_of([first]) == [first]
+    assert partitions_of([first, second]) == [first, second]
+    assert partitions_of([[first, second]]) == [first, second]
+    assert partitions_of([frozenset([second]), first]) == [second, first]
+    assert partitions_of([("a", 0)]) == [first]
+    assert partitions_of([]) == []
+
+
+@pytest.mark.parametrize("wrong", ["orders", b"orders", 7, ("a", "b")])
+def test_what_is_no_partition_is_named(wrong: object) -> None:
+    with pytest.raises(IllegalState, match=r"is no TopicPartition"):
+        partitions_of([wrong])  # type: ignore[list-item]  # that is what is tested
+
+
+def test_offsets_to_commit_may_be_plain_numbers() -> None:
+    partition, other = TopicPartition("a", 0), TopicPartition("a", 1)
+    position = OffsetAndMetadata(7, "why", 3)
+    assert positions_of({partition: 5, other: position}) == {
+        partition: OffsetAndMetadata(5),
+        other: position,
+    }
+    with pytest.raises(IllegalState, match=r"offset -1 of a-0 is negative"):
+        positions_of({partition: -1})
