@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from partstream.client.admin import Admin
+from partstream.embedded.sentinel import EmbeddedSentinel
 from partstream.errors import (
     ClientTimeout,
     ClosedClient,
@@ -217,3 +218,10 @@ async def test_a_call_ends_with_its_timeout(redis_url: str, namespace: str) -> N
         with pytest.raises(ClientTimeout, match=r"create_topic.*default_api_timeout_ms=1$"):
             await admin.create_topic("orders", 4000)
         await asyncio.sleep(0)
+
+
+async def test_describe_behind_sentinels(fresh_sentinel: EmbeddedSentinel, namespace: str) -> None:
+    async with Admin(fresh_sentinel.url, namespace=namespace) as admin:
+        described = await admin.describe_cluster()
+    assert described.kind == "sentinel"
+    assert [node.slots for node in described.nodes] == [16384]
