@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable
 
 import pytest
 
-from partstream.engine.partition import Partition
 from partstream.engine.reading import Cursor, fetch
 from partstream.engine.times import offset_for_time
 from partstream.errors import (
@@ -19,7 +17,6 @@ from partstream.errors import (
     UnknownServerError,
     UnknownTopicId,
 )
-from partstream.store.store import Store
 from tests.engine.logs import NOW, Producer, batch, check, engine, inside, read, stored_from
 
 pytestmark = pytest.mark.every_server
@@ -270,49 +267,6 @@ async def test_foreign_keys_where_a_partition_is_to_be(redis_url: str, namespace
         await own.store.execute("DEL", key, key=key)
         with pytest.raises(ForeignKey, match="state"):
             await own.topics._make(topic.partitions[0], topic.config)
-
-
-# Leader epochs.
-
-
-async def _another_history(store: Store, partition: Partition) -> None:
-    """What a restart or a failover does to the token, without one."""
-    key = partition.keys.state
-    await store.execute("HSET", key, "token", f"x{time.monotonic_ns()}", key=key)
-
-
-async def test_where_epochs_end(redis_url: str, namespace: str) -> None:
-    async with engine(redis_url, namespace) as own:
-        partition = await own.partition()
-        epochs = []
-        for _ in range(3):
-            epochs.append((await own.log.append(partition, batch(b"a", b"b"))).leader_epoch)
-            await _another_history(own.store, partition)
-        assert epochs == sorted(set(epochs))
-        first, second, third = epochs
-        assert await own.log.epoch_end(partition, first) == (first, 2)
-        assert await own.log.epoch_end(partition, second) == (second, 4)
-        assert await own.log.epoch_end(partition, third) == (third, 6)
-        # Between two epochs: the one below. Above all: unknown, as in Kafka.
-        assert await own.log.epoch_end(partition, second - 1) == (first, 2)
-        assert await own.log.epoch_end(partition, third + 1) == (-1, -1)
-
-
-async def test_the_history_of_epochs_stays_short(redis_url: str, namespace: str) -> None:
-    async with engine(redis_url, namespace) as own:
-        partition = await own.partition()
-        key = partition.keys.state
-        long = " ".join(f"{epoch}:{epoch}" for epoch in range(900))
-        await own.store.execute("HSET", key, "epochs", long, "epoch", 899, "end", 899, key=key)
-        await own.store.execute("HSET", key, "start", 899, key=key)
-        await _another_history(own.store, partition)
-        answer = await own.log.append(partition, batch(b"a"))
-        history = (await inside(own.store, partition)).state["epochs"].split()
-        assert 100 < len(history) < 900
-        assert history[-1] == f"{answer.leader_epoch}:899"
-        oldest = int(history[0].split(":")[0])
-        # What is older than the history ends at the latest where the history begins.
-        assert await own.log.epoch_end(partition, 3) == (3, oldest)
 
 
 # Offsets by time.
