@@ -81,7 +81,8 @@ class Demo:
         view.event(f"killed {victim.name} with SIGKILL; nobody tells the group")
         view.event(f"started {processes.start_worker().name}")
         self._wait(
-            _DRAIN_S + len(self._flights) / self._rate, "everything is processed and committed",
+            _DRAIN_S + len(self._flights) / self._rate,
+            "everything is processed and committed, and the newcomer has its share",
             self._drained,
         )  # fmt: skip
         processes.stop()
@@ -116,10 +117,13 @@ class Demo:
         return time.monotonic() - self._started
 
     def _shared(self, picture: Picture) -> bool:
-        return len({partition.owner for partition in picture.partitions} - {None}) == CONSUMERS
+        """Whether every consumer that lives owns something, and the dead nothing."""
+        living = {worker.name for worker in self._processes.workers if not worker.killed}
+        return {partition.owner for partition in picture.partitions} == living
 
     def _drained(self, picture: Picture) -> bool:
-        return not self._processes.replaying() and picture.lag == 0
+        """All is done. The newcomer may still be starting when the others have done it alone."""
+        return not self._processes.replaying() and picture.lag == 0 and self._shared(picture)
 
     def _look(self) -> Picture:
         try:
