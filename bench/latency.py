@@ -32,7 +32,7 @@ async def measure(url: str, rate: int, seconds: int, linger_ms: int) -> list[flo
 
         async def receive() -> None:
             async for record in consumer:
-                sent = int.from_bytes(record.value, "big")
+                sent = int.from_bytes(record.value[:8], "big")
                 latencies.append((time.perf_counter_ns() - sent) / 1e6)
                 if len(latencies) == total:
                     return
