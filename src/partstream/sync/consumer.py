@@ -123,10 +123,9 @@ class Consumer:
         """Records without end; the position is behind the last one that was given."""
         poller = self._consumer.opened.poller
         while True:
-            run = poller.next_run()
-            if run is None:
-                self._fill(self.config.max_poll_records, None)
-            else:
+            # First of all, too: an iteration that was left gives back what it had.
+            self._fill(self.config.max_poll_records, None)
+            while (run := poller.next_run()) is not None:
                 yield from run
 
     def commit_async(
