@@ -122,7 +122,7 @@ async def test_a_broken_connection_rings_everybody(fresh_server: EmbeddedServer)
         ears = [Ear() for _ in topic.partitions]
         for partition, ear in zip(topic.partitions, ears, strict=True):
             await own.store.bells.watch(partition.keys.bell, ear)
-        for _ in range(4):
+        for _ in range(6):
             before = [ear.rings for ear in ears]
             assert int(str(fresh_server.command("CLIENT", "KILL", "TYPE", "pubsub"))) >= 1
             # What happens while nobody can hear is told by the ring of the new subscription.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -89,22 +90,28 @@ async def test_who_dies_with_the_answer_has_made_it(redis_url: str, namespace: s
             await check(own.store, partition)
 
 
+@pytest.mark.parametrize("undone", [True, False])
 async def test_who_was_thought_dead_can_not_publish(
-    redis_url: str, namespace: str, server: Server
+    redis_url: str, namespace: str, server: Server, undone: bool
 ) -> None:
+    """Neither when its partitions are gone, nor when whoever removes them has just begun."""
     async with engine(redis_url, namespace) as own, engine(redis_url, namespace) as slow:
         run = slow.store.run
 
         async def hesitant(what: Any, *args: Any, **options: Any) -> Any:
             if what.name == "topic/publish":
-                await own.topics.finish_pending(now_ms=await _late(own))
+                if not undone:
+                    _dies_at(own.store, "log/delete")
+                with suppress(Died):
+                    await own.topics.finish_pending(now_ms=await _late(own))
             return await run(what, *args, **options)
 
         replace(slow.store, "run", hesitant)
         with pytest.raises(RequestTimedOut, match="t took too long"):
             await slow.topics.create("t", 3)
         assert await own.topics.all() == {}
-        assert _partition_keys(server, namespace) == set()
+        if undone:
+            assert _partition_keys(server, namespace) == set()
 
 
 async def test_a_sweep_that_comes_late_leaves_what_was_published(
