@@ -1,0 +1,171 @@
+"""A TCP proxy in front of a server, which loses what it is told to lose."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
+from typing import Self
+from urllib.parse import urlsplit
+
+_CHUNK = 1 << 16
+
+
+class Fate(Enum):
+    """What becomes of some bytes, and of the connection on which they came."""
+
+    PASS = "pass"
+    CUT = "cut"
+    """They are not passed on, and the connection is cut."""
+    PASS_AND_CUT = "pass and cut"
+
+
+Judge = Callable[[bytes], Fate]
+
+
+def _pass(_: bytes) -> Fate:
+    return Fate.PASS
+
+
+class Proxy:
+    """Forwards connections to the server of a `redis://` URL. Lives on the test's loop.
+
+    A cut ends the connection for the client at once. What had been passed on is still carried out
+    by the server, which hears of an end in order; no answer to it gets through.
+    """
+
+    def __init__(self, target_url: str) -> None:
+        parts = urlsplit(target_url)
+        self._target = (parts.hostname or "127.0.0.1", parts.port or 6379)
+        self._server: asyncio.Server | None = None
+        self._links: set[_Link] = set()
+        self._to_lose = 0
+        self._marker = b""
+        self.judge_request: Judge = _pass
+        """Asked of everything that clients send."""
+        self.judge_answer: Judge = _pass
+        """Asked of everything that the server sends."""
+        self.refusing = False
+        """Whether new connections are closed at once."""
+        self.cuts = 0
+        """How many connections were cut."""
+
+    @property
+    def url(self) -> str:
+        """The URL for clients."""
+        assert self._server is not None
+        host, port = self._server.sockets[0].getsockname()
+        return f"redis://{host}:{port}"
+
+    def lose_answers(self, times: int = 1, *, to: bytes = b"EVALSHA") -> None:
+        """The next requests that contain `to` reach the server, but their answers get lost."""
+        self._to_lose, self._marker = times, to
+
+    @property
+    def to_lose(self) -> int:
+        """How many of those answers are still to be lost."""
+        return self._to_lose
+
+    def cut(self) -> None:
+        """Cut every connection."""
+        for link in tuple(self._links):
+            link.cut()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        tasks = [link.task for link in self._links]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if self.refusing:
+            writer.transport.abort()
+            return
+        link = _Link(self, task, reader, writer)
+        self._links.add(link)
+        try:
+            await link.run(*self._target)
+        except asyncio.CancelledError:
+            pass  # the end of the test
+        finally:
+            self._links.discard(link)
+
+
+class _Link:
+    """One client's connection, and the one to the server that belongs to it."""
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        task: asyncio.Task[None],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self.task = task
+        self._proxy = proxy
+        self._from_client = reader
+        self._to_client = writer
+        self._cut = False
+        self._losing = False
+
+    async def run(self, host: str, port: int) -> None:
+        try:
+            from_server, to_server = await asyncio.open_connection(host, port)
+        except OSError:
+            self._to_client.transport.abort()
+            return
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._requests(to_server))
+                both.create_task(self._answers(from_server))
+        finally:
+            self._to_client.transport.abort()
+            to_server.transport.abort()
+
+    def cut(self) -> None:
+        if not self._cut:
+            self._cut = True
+            self._proxy.cuts += 1
+            self._to_client.transport.abort()
+
+    async def _requests(self, to_server: asyncio.StreamWriter) -> None:
+        proxy = self._proxy
+        with suppress(OSError):
+            while not self._cut and (data := await self._from_client.read(_CHUNK)):
+                fate = proxy.judge_request(data)
+                if fate is Fate.CUT:
+                    self.cut()
+                    break
+                if proxy._to_lose and not self._losing and proxy._marker in data:
+                    proxy._to_lose -= 1
+                    self._losing = True
+                to_server.write(data)
+                await to_server.drain()
+                if fate is Fate.PASS_AND_CUT:
+                    self.cut()
+        # The server hears that there is no more, and answers what it got, to nobody.
+        with suppress(OSError):
+            to_server.write_eof()
+
+    async def _answers(self, from_server: asyncio.StreamReader) -> None:
+        with suppress(OSError):
+            while data := await from_server.read(_CHUNK):
+                if self._cut:
+                    continue
+                fate = Fate.CUT if self._losing else self._proxy.judge_answer(data)
+                if fate is not Fate.CUT:
+                    self._to_client.write(data)
+                    await self._to_client.drain()
+                if fate is not Fate.PASS:
+                    self.cut()
+        self._to_client.transport.abort()
