@@ -25,6 +25,7 @@ _RETAIN = Script("log/retain")
 _FORGET = Script("log/forget")
 _LEASE = Script("store/lease")
 _SEGMENTS_A_CALL = 4
+_GIVE_BACK_S = 0.5
 
 PRODUCER_ID_EXPIRATION_MS = 86_400_000
 """How long a silent producer is remembered (producer.id.expiration.ms)."""
@@ -103,6 +104,7 @@ class Sweeper:
         self._interval_ms = interval_ms
         self._expire_offsets = expire_offsets
         self._me = uuid.uuid4().hex
+        self._leads = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -115,10 +117,14 @@ class Sweeper:
             return
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        if not self._leads:
+            return
         key = self._store.keys.meta.sweep
         try:
-            await self._store.run(_LEASE, [key], [self._me, 0])
-        except PartstreamError as error:
+            # A server that does not answer must not hold up a client that closes.
+            async with asyncio.timeout(_GIVE_BACK_S):
+                await self._store.run(_LEASE, [key], [self._me, 0])
+        except (PartstreamError, TimeoutError) as error:
             _logger.debug("the sweep's lease stays until it ends: %s", error)
 
     async def _run(self) -> None:
@@ -129,7 +135,12 @@ class Sweeper:
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = interval
             try:
-                if await self._store.run(_LEASE, [key], [self._me, 2 * self._interval_ms]):
+                # Unknown until it is answered: then it is given back rather than kept.
+                self._leads = True
+                self._leads = bool(
+                    await self._store.run(_LEASE, [key], [self._me, 2 * self._interval_ms])
+                )
+                if self._leads:
                     await sweep(self._store, self._topics, expire_offsets=self._expire_offsets)
             except PartstreamError as error:
                 _logger.warning("the retention sweep failed, it will be tried again: %s", error)
