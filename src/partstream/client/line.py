@@ -198,9 +198,11 @@ class Line:
         answer.add_done_callback(lambda done: self._answered(batch, done))
 
     def _answered(self, batch: Batch, answer: asyncio.Future[list[Any]]) -> None:
-        if answer.cancelled() or batch not in self._in_flight:
+        if answer.cancelled():
             return
         error = answer.exception()
+        if batch not in self._in_flight:
+            return  # it was abandoned
         if error is not None:
             self._in_flight.remove(batch)
             self._fail(batch, error)

@@ -79,6 +79,8 @@ class Route:
         try:
             if timestamp_ms is None:
                 timestamp_ms = time_ns() // 1_000_000
+            elif not isinstance(timestamp_ms, int):
+                raise TypeError(timestamp_ms)  # the C codec would cut a float
             elif not 0 <= timestamp_ms <= INT64_MAX:
                 raise InvalidTimestamp(f"timestamp_ms={timestamp_ms}: expected 0 to 2**63 - 1")
             if headers is None:
