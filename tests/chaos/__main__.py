@@ -1,0 +1,115 @@
+"""Run after run until the time is over: `python -m tests.chaos --minutes 30 --seed 7`.
+
+What failed stays in its folder: the plan, the journals of all processes, the servers' logs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.chaos.history import Acked, Event, Failed, Fault, Read, Sent, load
+from tests.chaos.judge import judge
+from tests.chaos.plan import TOPOLOGIES, Topology, draw
+from tests.chaos.run import Ran, carry_out
+
+_EACH_S = 40.0
+
+
+def main() -> int:
+    """Exit status 1 if there was any anomaly."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--runs", type=int, default=None, help="so many runs, in place of minutes")
+    parser.add_argument("--seconds", type=float, default=_EACH_S, help="of faults, each run")
+    parser.add_argument("--topology", choices=TOPOLOGIES, default=None)
+    parser.add_argument("--server", type=Path, default=None, help="the binary to run")
+    parser.add_argument("--folder", type=Path, default=None, help="where failures are kept")
+    parser.add_argument("--judge", type=Path, default=None, help="only judge a folder again")
+    options = parser.parse_args()
+    if options.judge is not None:
+        return _judge_again(options.judge)
+    seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="partstream-chaos-"))
+    print(f"seed {seed}; failures are kept in {folder}", flush=True)
+    totals: Counter[str] = Counter()
+    deadline = time.monotonic() + options.minutes * 60
+    for number in range(options.runs or sys.maxsize):
+        if options.runs is None and time.monotonic() >= deadline:
+            break
+        totals += _one(seed + number, options.seconds, options.topology, options.server, folder)
+    print("in all:", ", ".join(f"{name} {count}" for name, count in sorted(totals.items())))
+    return 1 if totals["anomalies"] else 0
+
+
+def _one(
+    seed: int, seconds: float, topology: Topology | None, binary: Path | None, folder: Path
+) -> Counter[str]:
+    plan = draw(seed, seconds=seconds, topology=topology)
+    place = folder / str(seed)
+    place.mkdir(parents=True)
+    began = time.monotonic()
+    ran = asyncio.run(carry_out(plan, place, binary=binary))
+    counts = tally(ran)
+    took = time.monotonic() - began
+    counts["seconds"] = round(took)
+    operations = counts["records sent"] + counts["records read"]
+    print(
+        f"seed {seed}: {plan.topology}, {took:.0f} s, {operations} operations, "
+        f"{sum(count for name, count in counts.items() if name.startswith('fault '))} faults, "
+        f"{len(ran.anomalies)} anomalies",
+        flush=True,
+    )
+    for anomaly in ran.anomalies[:20]:
+        print(f"  {anomaly}", flush=True)
+    if not ran.anomalies:
+        shutil.rmtree(place)
+    return counts
+
+
+def tally(ran: Ran) -> Counter[str]:
+    """What there was of everything."""
+    counts: Counter[str] = Counter({f"runs on {ran.plan.topology}": 1})
+    counts["anomalies"] = len(ran.anomalies)
+    for event in ran.events:
+        counts.update(_counted(event))
+    return counts
+
+
+def _counted(event: Event) -> dict[str, int]:
+    match event:
+        case Fault():
+            return {f"fault {event.name}": 1}
+        case Sent():
+            return {"records sent": 1}
+        case Acked():
+            return {"records acknowledged": 1}
+        case Failed():
+            return {"records given up": 1}
+        case Read():
+            return {"records read": len(event.values)}
+        case _:
+            return {type(event).__name__.lower(): 1}
+
+
+def _judge_again(folder: Path) -> int:
+    """After a change of the rules. The plan's promise is the one that its topology makes."""
+    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    promise = draw(plan["seed"], seconds=1, topology=plan["topology"]).promise
+    anomalies = judge(load(folder), promise)
+    for anomaly in anomalies:
+        print(anomaly)
+    return 1 if anomalies else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""A history, sorted by what the rules ask for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from tests.chaos.history import Calm, Committed, Event, Killed, LogEnd, Stored
+
+E = TypeVar("E")
+
+
+@dataclass(slots=True)
+class View:
+    """The events of a run."""
+
+    events: list[Event]
+    log: dict[int, dict[int, Stored]] = field(default_factory=lambda: defaultdict(dict))
+    """Partition -> offset -> the record at the end."""
+    rows: dict[int, list[Stored]] = field(default_factory=lambda: defaultdict(list))
+    """The same as it was read."""
+    ends: dict[int, LogEnd] = field(default_factory=dict)
+    committed: dict[int, int] = field(default_factory=dict)
+    calm: float | None = None
+    killed: dict[str, float] = field(default_factory=dict)
+
+    def of(self, kind: type[E]) -> list[E]:
+        """The events of one kind, in order."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def killed_at(self, client: str) -> float | None:
+        """When a client was ended by a fault, itself or with its worker."""
+        return self.killed.get(client, self.killed.get(worker_of(client)))
+
+    def stored(self, partition: int, offset: int) -> str | None:
+        """The value that the log holds there at the end."""
+        found = self.log[partition].get(offset)
+        return None if found is None else found.value
+
+
+def worker_of(client: str) -> str:
+    """The worker in which a client lives."""
+    return client.partition("-")[0]
+
+
+def view(events: Iterable[Event]) -> View:
+    """Sort a history."""
+    seen = View(list(events))
+    for event in seen.events:
+        match event:
+            case Stored():
+                seen.rows[event.partition].append(event)
+                seen.log[event.partition][event.offset] = event
+            case LogEnd():
+                seen.ends[event.partition] = event
+            case Committed():
+                seen.committed[event.partition] = event.offset
+            case Calm():
+                seen.calm = event.at
+            case Killed():
+                seen.killed[event.who] = event.at
+            case _:
+                pass
+    return seen

@@ -1,0 +1,144 @@
+"""A member of the consumer group, and its user."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from partstream.client.consumer import Consumer
+from partstream.client.listener import RebalanceListener
+from partstream.errors import CommitFailed, OutcomeUnknown, PartstreamError, StoreUnavailable
+from partstream.model import TopicPartition
+from tests.chaos.clients import TOPIC, World, is_explained, note, persist
+from tests.chaos.history import (
+    Assigned,
+    Began,
+    Closed,
+    CommitBegun,
+    CommitEnded,
+    Gone,
+    Owning,
+    now,
+)
+from tests.chaos.plan import Client
+
+
+class Member(RebalanceListener):
+    """Reads what the group gives it, and commits it."""
+
+    def __init__(self, world: World, name: str, client: Client, rng: random.Random) -> None:
+        self._world, self._name, self._rng = world, name, rng
+        self._manner = client.manner
+        self._automatic: bool = client.config["enable_auto_commit"]
+        self._consumer = Consumer(
+            world.url, namespace=world.namespace, client_id=name, **client.config
+        )
+        self._commits = 0
+        self._batches = 0
+        self._noted: tuple[str, int, tuple[int, ...]] | None = None
+
+    async def run(self) -> None:
+        """Read and commit until the end is called."""
+        world, consumer = self._world, self._consumer
+        world.journal.write(Began(now(), self._name, "member"))
+        try:
+            await persist(world, self._name, "start", consumer.start)
+            await persist(
+                world,
+                self._name,
+                "subscribe",
+                lambda: consumer.subscribe([TOPIC], listener=self),
+            )
+            while not world.draining.is_set():
+                await self._turn()
+        finally:
+            await consumer.close()
+            world.journal.write(Closed(now(), self._name))
+
+    # What the consumer tells.
+
+    def on_partitions_assigned(self, partitions: frozenset[TopicPartition]) -> None:
+        positions = self._consumer.opened.poller.position
+        for name in sorted(partitions):
+            position = positions(name)
+            at = -1 if position is None else position.offset
+            self._world.journal.write(Assigned(now(), self._name, name.partition, at))
+
+    async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        if not self._automatic:
+            await self._commit()
+        self._give_up(partitions)
+
+    def on_partitions_lost(self, partitions: frozenset[TopicPartition]) -> None:
+        self._give_up(partitions)
+
+    def _give_up(self, partitions: frozenset[TopicPartition]) -> None:
+        for name in sorted(partitions):
+            self._world.journal.write(Gone(now(), self._name, name.partition))
+
+    # What its user does.
+
+    async def _turn(self) -> None:
+        try:
+            records = await self._consumer.poll(timeout=0.2)
+        except PartstreamError as error:
+            if not is_explained(error):
+                raise
+            self._world.trouble(self._name, "poll", error)
+            return
+        note(self._world.journal, self._name, records)
+        self._note_ownership()
+        if records:
+            self._batches += 1
+            await asyncio.sleep(self._rng.random() * self._manner["work"])
+        if self._automatic or not self._batches:
+            return
+        if not records or self._batches >= self._manner["commit_every"]:
+            self._batches = 0
+            await self._commit()
+
+    def _note_ownership(self) -> None:
+        """What it owns by its own book and by the group's last answer, which names the epoch."""
+        opened = self._consumer.opened
+        try:
+            identity = opened._identity()
+        except CommitFailed:
+            return
+        assert identity is not None
+        assert opened._member is not None
+        granted = {index for _, index in opened._member.assignment}
+        owned = tuple(
+            name.partition
+            for name in sorted(self._consumer.assignment())
+            if name.partition in granted
+        )
+        noted = (identity.member_id, identity.member_epoch, owned)
+        if noted != self._noted:
+            self._noted = noted
+            self._world.journal.write(
+                Owning(now(), self._name, f"{identity[0]}/{identity[2]}", identity[1], list(owned))
+            )
+
+    async def _commit(self) -> None:
+        self._commits += 1
+        number, journal = self._commits, self._world.journal
+        at = now()
+        journal.write(
+            *(
+                CommitBegun(at, self._name, number, buffer.partition.index, position.offset)
+                for buffer, position in self._consumer.opened.poller.positions().items()
+            )
+        )
+        outcome, text = "ok", ""
+        try:
+            await self._consumer.commit()
+        except PartstreamError as error:
+            unknown = isinstance(error, OutcomeUnknown | StoreUnavailable)
+            outcome, text = "unknown" if unknown else "failed", repr(error)
+            if not is_explained(error):
+                raise
+        except asyncio.CancelledError:
+            outcome = "unknown"
+            raise
+        finally:
+            journal.write(CommitEnded(now(), self._name, number, outcome, text))

@@ -1,0 +1,230 @@
+"""From a seed to a plan: which servers, which clients, and what happens to them when.
+
+Drawn without looking at anything: the same seed gives the same plan on any machine. What comes of
+it is the machine's timing.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+from tests.chaos.judge import Promise
+
+Topology: TypeAlias = Literal["standalone", "torn", "cluster", "cluster-loose", "sentinel"]
+
+TOPOLOGIES: tuple[Topology, ...] = ("standalone", "torn", "cluster", "cluster-loose", "sentinel")
+
+_SERVER_FAULTS: dict[Topology, tuple[str, ...]] = {
+    "standalone": (
+        "kill",
+        "restart",
+        "pause",
+        "cut",
+        "refuse",
+        "lose_bytes",
+        "client_kill",
+        "script_flush",
+        "full",
+    ),
+    "torn": ("tear", "tear", "kill", "cut", "pause", "client_kill"),
+    "cluster": (
+        "kill_primary",
+        "kill_primary",
+        "kill_replica",
+        "failover",
+        "failover_and_back",
+        "pause_primary",
+        "pause_primary_briefly",
+        "move_slots",
+        "move_slots_at_once",
+        "client_kill",
+        "cut_replicas",
+        "script_flush",
+        "full",
+        "rolling_restart",
+    ),
+    "cluster-loose": (
+        "kill_primary",
+        "restart_primary",
+        "failover",
+        "failover_and_back",
+        "pause_primary",
+        "pause_primary_briefly",
+        "client_kill",
+        "cut_replicas",
+    ),
+    "sentinel": (
+        "kill_primary",
+        "failover",
+        "pause_primary",
+        "pause_primary_briefly",
+        "client_kill",
+        "cut_replicas",
+        "script_flush",
+        "full",
+    ),
+}
+"""`torn` loses the end of its file with a crash; `cluster-loose` acknowledges without replicas."""
+
+_CLIENT_FAULTS = ("kill_worker", "pause_worker", "pause_worker_long", "cancel_client")
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """One fault."""
+
+    name: str
+    gap: float
+    """Seconds after the one before it was healed."""
+    seconds: float
+    """How long it lasts, where it can last."""
+    pick: int
+    """Chooses the victim: a number to take modulo the candidates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One client, and its configs by their names."""
+
+    role: Literal["producer", "member", "reader"]
+    config: dict[str, Any]
+    manner: dict[str, Any]
+    """How its user behaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run."""
+
+    seed: int
+    topology: Topology
+    partitions: int
+    min_insync_replicas: int
+    fsync: str
+    """appendfsync of the servers."""
+    seconds: float
+    """How long faults go on."""
+    workers: tuple[tuple[Client, ...], ...]
+    server_blows: tuple[Blow, ...]
+    client_blows: tuple[Blow, ...]
+
+    @property
+    def promise(self) -> Promise:
+        """What must hold of it."""
+        return Promise(may_lose=self.topology in ("torn", "cluster-loose"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For whoever replays it."""
+        return asdict(self)
+
+
+def draw(seed: int, *, seconds: float, topology: Topology | None = None, workers: int = 2) -> Plan:
+    """The plan of a seed.
+
+    Args:
+        seconds: how long faults go on; runs take about 20 s more.
+        topology: in place of the one that the seed would give.
+        workers: how many processes the clients live in.
+    """
+    rng = random.Random(seed)
+    drawn = rng.choice(TOPOLOGIES)
+    kind = topology or drawn
+    replicated = kind not in ("standalone", "torn")
+    loose = kind == "cluster-loose"
+    acks: int | str = 1 if loose and rng.random() < 0.5 else "all"
+    return Plan(
+        seed=seed,
+        topology=kind,
+        partitions=rng.choice([3, 4, 6]),
+        min_insync_replicas=2 if replicated and not loose else 1,
+        fsync="always" if kind != "torn" and rng.random() < 0.7 else "everysec",
+        seconds=seconds,
+        workers=tuple(_clients(rng, acks) for _ in range(workers)),
+        server_blows=_blows(rng, _SERVER_FAULTS[kind], seconds, 0.3, 2.5),
+        client_blows=_blows(rng, _CLIENT_FAULTS, seconds, 2.0, 8.0),
+    )
+
+
+def _clients(rng: random.Random, acks: int | str) -> tuple[Client, ...]:
+    producers = [_producer(rng, acks) for _ in range(rng.choice([1, 1, 2]))]
+    members = [_member(rng) for _ in range(rng.choice([1, 2]))]
+    return (*producers, *members, _reader(rng))
+
+
+def _producer(rng: random.Random, acks: int | str) -> Client:
+    return Client(
+        "producer",
+        {
+            "acks": acks,
+            "linger_ms": rng.choice([0, 1, 5, 20]),
+            "batch_size": rng.choice([200, 500, 2_000, 65_536]),
+            "max_in_flight_requests_per_connection": rng.choice([1, 5, 5]),
+            "compression_type": rng.choice(["none", "none", "lz4"]),
+            "request_timeout_ms": rng.choice([2_000, 5_000]),
+            # Some give up within a failover: what comes after must not suffer from it.
+            "delivery_timeout_ms": rng.choice([5_100, 20_000, 60_000]),
+            "buffer_memory": rng.choice([100_000, 1_000_000]),
+            "max_block_ms": 20_000,
+            "retry_backoff_ms": rng.choice([5, 50]),
+            "retry_backoff_max_ms": rng.choice([200, 1_000]),
+        },
+        {
+            "keys": rng.choice([2, 5, 20]),
+            "burst": rng.choice([1, 5, 30]),
+            "pause": rng.choice([0.02, 0.05, 0.1]),
+            "size": rng.choice([0, 30, 300]),
+        },
+    )
+
+
+def _member(rng: random.Random) -> Client:
+    session = rng.choice([2_000, 4_000, 8_000])
+    return Client(
+        "member",
+        {
+            "group_id": "g",
+            "session_timeout_ms": session,
+            "heartbeat_interval_ms": session // 4,
+            "auto_offset_reset": "earliest",
+            "enable_auto_commit": rng.random() < 0.4,
+            "auto_commit_interval_ms": 300,
+            "max_poll_records": rng.choice([5, 50, 500]),
+            "request_timeout_ms": 5_000,
+            "max_partition_fetch_bytes": rng.choice([2_000, 100_000, 1_048_576]),
+        },
+        {
+            "work": rng.choice([0.0, 0.005, 0.05]),
+            "commit_every": rng.choice([1, 3, 10]),
+            "asynchronous": rng.random() < 0.3,
+        },
+    )
+
+
+def _reader(rng: random.Random) -> Client:
+    return Client(
+        "reader",
+        {
+            "auto_offset_reset": rng.choice(["none", "earliest"]),
+            "max_poll_records": rng.choice([20, 500]),
+            "request_timeout_ms": 5_000,
+        },
+        {"seek": rng.choice([0.0, 0.02, 0.1]), "work": rng.choice([0.0, 0.02])},
+    )
+
+
+def _blows(
+    rng: random.Random, names: tuple[str, ...], seconds: float, least: float, most: float
+) -> tuple[Blow, ...]:
+    """More than will fit: a blow takes as long as it takes."""
+    count = max(1, int(seconds / least))
+    return tuple(
+        Blow(
+            rng.choice(names),
+            gap=rng.uniform(least, most),
+            seconds=rng.choice([0.1, 0.5, 1.0, 2.5]),
+            pick=rng.randrange(1 << 16),
+        )
+        for _ in range(count)
+    )

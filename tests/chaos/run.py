@@ -1,0 +1,212 @@
+"""Carries out a plan: servers, workers, faults, peace, and a look at what the logs hold."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from partstream.client.admin import Admin
+from partstream.engine.log import Log
+from partstream.engine.partition import Topic
+from partstream.engine.topics import Topics
+from partstream.errors import PartstreamError, UnknownTopicOrPartition
+from partstream.model import GroupState
+from partstream.store.store import Store
+from tests.chaos.clients import TOPIC
+from tests.chaos.crew import Crew
+from tests.chaos.history import (
+    Calm,
+    Committed,
+    Converged,
+    Crashed,
+    Event,
+    Fault,
+    FaultOver,
+    Journal,
+    LogEnd,
+    Stored,
+    Stuck,
+    load,
+    now,
+)
+from tests.chaos.judge import Anomaly, judge
+from tests.chaos.plan import Blow, Plan
+from tests.chaos.replicated import GROUP, NAMESPACE, Cluster, Sentinel
+from tests.chaos.servers import Servers, Standalone
+from tests.engine.logs import check, records_of, stored_from
+
+_PEACE_S = 2.0
+"""How long everybody goes on after the last fault, at the least."""
+_BOUND_S = 60.0
+"""After so long somebody is stuck. Some deliveries take as long before they are given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What came of a run."""
+
+    plan: Plan
+    folder: Path
+    events: list[Event]
+    anomalies: list[Anomaly]
+
+
+def servers_of(plan: Plan, folder: Path, binary: Path | None) -> Servers:
+    """The servers that a plan asks for."""
+    if plan.topology in ("standalone", "torn"):
+        return Standalone(plan, folder, binary)
+    if plan.topology == "sentinel":
+        return Sentinel(plan, binary)
+    return Cluster(plan, binary)
+
+
+async def carry_out(plan: Plan, folder: Path, *, binary: Path | None = None) -> Ran:
+    """Run a plan, and judge it.
+
+    Args:
+        folder: an empty one, for journals and logs; they stay.
+        binary: the server to run. Default: the one that `find_binary` finds.
+    """
+    (folder / "plan.json").write_text(json.dumps(plan.as_dict(), indent=1), encoding="utf-8")
+    journal = Journal(folder / "conductor.jsonl")
+    try:
+        async with AsyncExitStack() as stack:
+            servers = await stack.enter_async_context(servers_of(plan, folder, binary))
+            stack.callback(servers.keep_logs, folder)
+            await _prepare(plan, servers)
+            crew = Crew(plan, folder, servers.url, journal)
+            stack.push_async_callback(crew.end)
+            await crew.begin()
+            await _conduct(plan, servers, crew, journal)
+    finally:
+        journal.close()
+    events = await asyncio.to_thread(load, folder)
+    return Ran(plan, folder, events, await asyncio.to_thread(judge, events, plan.promise))
+
+
+async def _prepare(plan: Plan, servers: Servers) -> None:
+    async with Admin(servers.inner_url, namespace=NAMESPACE) as admin:
+        await admin.create_topic(
+            TOPIC, plan.partitions, config={"min.insync.replicas": plan.min_insync_replicas}
+        )
+    await asyncio.to_thread(servers.filled)
+
+
+async def _conduct(plan: Plan, servers: Servers, crew: Crew, journal: Journal) -> None:
+    until = now() + plan.seconds
+    async with asyncio.TaskGroup() as tracks:
+        tracks.create_task(_strike(plan.server_blows, until, servers.strike, journal))
+        tracks.create_task(_strike(plan.client_blows, until, crew.strike, journal))
+    calm = now()
+    journal.write(Calm(calm))
+    async with Admin(servers.inner_url, namespace=NAMESPACE) as admin:
+        await _converge(admin, plan, calm, journal)
+        await asyncio.sleep(max(0.0, calm + _PEACE_S - now()))
+        await crew.tell("finish", "finished", _BOUND_S + 30)
+        await _catch_up(admin, journal)
+        await crew.tell("drain", "drained", _BOUND_S)
+    await _read_all(servers.inner_url, journal)
+
+
+async def _strike(
+    blows: Iterable[Blow], until: float, strike: Callable[[Blow], Awaitable[str]], journal: Journal
+) -> None:
+    """One blow after the other, as many as there is time for."""
+    for blow in blows:
+        if now() + blow.gap > until:
+            return
+        await asyncio.sleep(blow.gap)
+        journal.write(Fault(now(), blow.name, ""))
+        what = await strike(blow)
+        journal.write(FaultOver(now(), f"{blow.name}: {what}"))
+
+
+# Afterwards.
+
+
+async def _look(look: Callable[[], Awaitable[str]]) -> str:
+    """Look again and again until nothing is missing; what is missing at the end, if anything."""
+    deadline = now() + _BOUND_S
+    while True:
+        try:
+            missing = await look()
+        except PartstreamError as error:
+            missing = repr(error)
+        if not missing or now() > deadline:
+            return missing
+        await asyncio.sleep(0.1)
+
+
+async def _converge(admin: Admin, plan: Plan, calm: float, journal: Journal) -> None:
+    async def look() -> str:
+        group = await admin.describe_group(GROUP)
+        owned = [name for member in group.members for name in member.assignment]
+        if group.state is GroupState.STABLE and len(owned) == len(set(owned)) == plan.partitions:
+            return ""
+        return f"{group.state.name}, {len(owned)} of {plan.partitions} owned: {group}"
+
+    missing = await _look(look)
+    if missing:
+        journal.write(Stuck(now(), "group", missing))
+    else:
+        journal.write(Converged(now(), now() - calm))
+
+
+async def _catch_up(admin: Admin, journal: Journal) -> None:
+    async def look() -> str:
+        group = await admin.describe_group(GROUP)
+        behind = {
+            lag.partition.partition: lag for lag in group.lags if lag.lag != 0 and lag.end_offset
+        }
+        return f"behind: {behind}" if behind else ""
+
+    missing = await _look(look)
+    if missing:
+        journal.write(Stuck(now(), "group", missing))
+
+
+async def _read_all(url: str, journal: Journal) -> None:
+    """Write down what the logs and the group hold."""
+    store = await Store.connect(url, namespace=NAMESPACE)
+    topics = Topics(store)
+    try:
+        topic = await topics.get(TOPIC, fresh=True)
+        await _read_logs(store, topic, journal)
+    except UnknownTopicOrPartition as error:
+        journal.write(Crashed(now(), "the topic", repr(error)))
+    finally:
+        topics.close()
+        await store.close()
+    async with Admin(url, namespace=NAMESPACE) as admin:
+        offsets = await admin.list_group_offsets(GROUP)
+        journal.write(*(Committed(name.partition, at.offset) for name, at in offsets.items()))
+
+
+async def _read_logs(store: Store, topic: Topic, journal: Journal) -> None:
+    log = Log(store)
+    for partition in topic.partitions:
+        try:
+            inside = await check(store, partition)
+        except AssertionError as error:
+            journal.write(Crashed(now(), f"the keys of {partition}", str(error)))
+            continue
+        bounds = await log.bounds(partition)
+        epochs = len(inside.state["epochs"].split())
+        journal.write(LogEnd(partition.index, bounds.start, bounds.end, epochs))
+        for stored in await stored_from(store, partition, bounds.start):
+            journal.write(
+                *(
+                    Stored(
+                        partition.index,
+                        record.offset,
+                        stored.leader_epoch,
+                        record.key.decode(),
+                        record.value.decode(),
+                    )
+                    for record in records_of(partition, stored)
+                )
+            )
