@@ -19,6 +19,7 @@ from partstream.errors import (
 from partstream.model import OffsetAndTimestamp, TimestampType
 from tests.client.consuming import (
     Source,
+    fetched_ahead,
     nothing_from,
     offsets,
     source,
@@ -269,6 +270,33 @@ async def test_a_paused_partition_is_not_fetched(redis_url: str, namespace: str)
         await logs.fill(100, batch=1)
         await nothing_from(reader)
         assert sum(buffer.buffered for buffer in reader.opened.fetcher.buffers()) < 200
+
+
+async def test_paused_partitions_do_not_starve_the_others(redis_url: str, namespace: str) -> None:
+    async with (
+        source(redis_url, namespace) as logs,
+        consumer(redis_url, namespace, fetch_max_bytes=2_000) as reader,
+    ):
+        await logs.topic(partitions=2)
+        await logs.fill(400, 0)
+        await reader.assign(tp(0))
+        await until(lambda: fetched_ahead(reader) > 2_000)  # there is no room left
+        reader.pause(tp(0))
+        await logs.fill(1000, 1)
+        await reader.assign(tps(2))
+        assert {record.partition for record in await take(reader, 1000)} == {1}
+        reader.resume(tp(0))
+        assert offsets(await take(reader, 400)) == list(range(400))
+
+
+async def test_records_with_the_time_of_the_log(redis_url: str, namespace: str) -> None:
+    async with source(redis_url, namespace) as logs, consumer(redis_url, namespace) as reader:
+        await logs.topic(message_timestamp_type="LogAppendTime")
+        await logs.put(["a"], timestamp=1000)
+        await reader.assign(tp())
+        (record,) = await take(reader, 1)
+        assert record.timestamp_type == TimestampType.LOG_APPEND_TIME
+        assert abs(record.timestamp / 1000 - time.time()) < 60
 
 
 async def test_a_new_assignment_replaces_the_old_one_but_keeps_what_is_in_both(

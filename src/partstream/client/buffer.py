@@ -47,10 +47,10 @@ class PartitionBuffer:
     """One partition's position, and what lies ahead of it."""
 
     __slots__ = (
+        "_account",
         "_batches",
         "_decoded",
         "_decoding",
-        "_release",
         "buffered",
         "error",
         "partition",
@@ -59,12 +59,13 @@ class PartitionBuffer:
     )
 
     def __init__(
-        self, partition: Partition, decoding: Decoding, release: Callable[[int], None]
+        self, partition: Partition, decoding: Decoding, account: Callable[[int], None]
     ) -> None:
         """Start without a position.
 
         Args:
-            release: told how many bytes have left the buffer.
+            account: told how many bytes have come into the buffer, or (negative) left it. While
+                the partition is paused they do not count: others must not starve for them.
         """
         self.partition = partition
         self.position: Position | None = None
@@ -75,7 +76,7 @@ class PartitionBuffer:
         self.buffered = 0
         """Bytes of batches that are not decoded yet."""
         self._decoding = decoding
-        self._release = release
+        self._account = account
         self._batches: deque[StoredBatch] = deque()
         self._decoded: deque[_Decoded] = deque()
 
@@ -85,14 +86,31 @@ class PartitionBuffer:
         return bool(self._decoded or self._batches or self.error)
 
     @property
+    def is_within_batch(self) -> bool:
+        """Whether a batch is decoded, and not all of it taken."""
+        return bool(self._decoded)
+
+    @property
     def is_drained(self) -> bool:
         """Whether all that was fetched has been taken."""
         return not self._decoded and not self._batches
 
-    def add(self, batches: list[StoredBatch], size: int) -> None:
-        """Take in what was fetched, `size` bytes of it."""
+    def pause(self) -> None:
+        """Hand out nothing until `resume`."""
+        if not self.paused:
+            self._account(-self.buffered)
+            self.paused = True
+
+    def resume(self) -> None:
+        """Hand out records again."""
+        if self.paused:
+            self.paused = False
+            self._account(self.buffered)
+
+    def add(self, batches: list[StoredBatch]) -> None:
+        """Take in what was fetched."""
         self._batches.extend(batches)
-        self.buffered += size
+        self._grow(sum(len(batch.payload) for batch in batches))
 
     def clear(self, position: Position | None) -> None:
         """Forget what was fetched, and stand elsewhere."""
@@ -100,8 +118,7 @@ class PartitionBuffer:
         self._decoded.clear()
         self.error = None
         self.position = position
-        size, self.buffered = self.buffered, 0
-        self._release(size)
+        self._grow(-self.buffered)
 
     def take(self, most: int) -> Slice | None:
         """At most so many records of one batch; None if it had none, or if there is nothing.
@@ -131,6 +148,11 @@ class PartitionBuffer:
         self._decoded.appendleft(_Decoded(records, end, True))
         self.position = Position(records[0].offset, end.leader_epoch)
 
+    def _grow(self, size: int) -> None:
+        self.buffered += size
+        if not self.paused:
+            self._account(size)
+
     def _decode(self) -> bool:
         """Decode batches until there are records; False if there are none."""
         assert self.position is not None or not self._batches
@@ -138,8 +160,7 @@ class PartitionBuffer:
             batch = self._batches[0]
             records = self._records(batch)
             del self._batches[0]
-            self.buffered -= len(batch.payload)
-            self._release(len(batch.payload))
+            self._grow(-len(batch.payload))
             end = Position(batch.next_offset, batch.leader_epoch)
             if records:
                 self._decoded.append(_Decoded(records, end, False))

@@ -83,7 +83,7 @@ class Fetcher:
 
     def add(self, partition: Partition, position: Position | None, *, by_group: bool) -> None:
         """Begin to read a partition, from a position or from where the reset policy says."""
-        buffer = PartitionBuffer(partition, self._decoding, self._room.release)
+        buffer = PartitionBuffer(partition, self._decoding, self._room.adjust)
         buffer.position = position
         self._buffers[partition.name] = buffer
         self._readers[partition.name] = Reader(self._shared, buffer, reset=None, by_group=by_group)
@@ -96,6 +96,7 @@ class Fetcher:
         if buffer in self._queued:
             self._queued.discard(buffer)
             self._ready.remove(buffer)
+        self._moved.set()
 
     def seek(
         self, name: TopicPartition, position: Position | None, reset: Reset | None = None
@@ -113,12 +114,12 @@ class Fetcher:
 
     def pause(self, name: TopicPartition) -> None:
         """Hand out nothing of a partition, and fetch nothing; what was fetched is kept."""
-        self.buffer(name).paused = True
+        self.buffer(name).pause()
 
     def resume(self, name: TopicPartition) -> None:
         """Hand out records of a partition again."""
         buffer = self.buffer(name)
-        buffer.paused = False
+        buffer.resume()
         self._readers[name].nudge()
         if buffer.has_records:
             self._enqueue(buffer)
@@ -181,7 +182,11 @@ class Fetcher:
             if found is not None:
                 slices.append(found)
                 most -= len(found.records)
-            if buffer.has_records:
+            if buffer.is_within_batch:
+                # It keeps its turn: what has just been decoded is still in the CPU's cache.
+                self._ready.appendleft(buffer)
+                self._queued.add(buffer)
+            elif buffer.has_records:
                 self._enqueue(buffer)
         if not self._ready:
             self._ripe, self._waiting_since = False, None

@@ -196,9 +196,7 @@ class Reader:
             fetched = await fetch(self._shared.store, self._cursor, granted)
             await self._check(fetched)
             if fetched.batches:
-                size = sum(len(batch.payload) for batch in fetched.batches)
-                self._shared.room.adjust(size)
-                self._buffer.add(fetched.batches, size)
+                self._buffer.add(fetched.batches)
         finally:
             self._shared.room.release(granted)
         self._buffer.error = None
@@ -327,18 +325,11 @@ class Reader:
 
     async def _find_again(self) -> None:
         """The topic was deleted: wait until there is one of its name, and go on with that."""
-        buffer, topics = self._buffer, self._shared.topics
+        buffer = self._buffer
         self._unwatch()
-        stop_watching = await topics.watch(self._ring)
+        stop_watching = await self._shared.topics.watch(self._ring)
         try:
-            while True:
-                self._rung = False
-                try:
-                    topic = await topics.get(self._partition.topic, fresh=True)
-                    found = topic.partition(self._partition.index)
-                    break
-                except UnknownTopicOrPartition as error:
-                    self._fail(error)
+            while (found := await self._found()) is None:
                 await self._wait_for_ring()
         finally:
             stop_watching()
@@ -351,6 +342,19 @@ class Reader:
             buffer.partition = found
             buffer.clear(None)
             self._begin = None
+
+    async def _found(self) -> Partition | None:
+        """The partition as it is now, if there is one."""
+        self._rung = False
+        try:
+            topic = await self._shared.topics.get(self._partition.topic, fresh=True)
+            return topic.partition(self._partition.index)
+        except PartstreamError as error:
+            if isinstance(error, UnknownTopicOrPartition) or not error.retriable:
+                self._fail(error)
+            else:
+                _logger.warning("reading %s failed, trying again: %s", self._partition, error)
+            return None
 
     async def _wait_for_ring(self) -> None:
         try:

@@ -58,6 +58,7 @@ class Rebalancer:
         self._owned: dict[TopicIdPartition, TopicPartition | None] = {}
         self._in_line_with: Partitions = NOTHING
         self._preparing: asyncio.Task[_Prepared] | None = None
+        self._preparing_for: Partitions = NOTHING
 
     @property
     def has_work(self) -> bool:
@@ -115,36 +116,40 @@ class Rebalancer:
 
     async def lose(self, listener: RebalanceListener | None) -> None:
         """Everything is gone already."""
+        await self.close()
         lost = list(self._owned)
         names = self._names(lost)
         self._drop(lost)
         await tell(listener, "on_partitions_lost", names)
 
     async def close(self) -> None:
-        """Drop what is under way."""
+        """Drop what is being looked up."""
         if self._preparing is not None:
-            self._preparing.cancel()
-            await asyncio.gather(self._preparing, return_exceptions=True)
+            task, self._preparing = self._preparing, None
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _assign(self, added: Partitions, listener: RebalanceListener | None) -> bool:
         """Take what was added once it is known where to begin; does not wait for that."""
         if not added:
             return False
         if self._preparing is None:
+            self._preparing_for = added
             self._preparing = asyncio.create_task(self._prepare(added))
             self._preparing.add_done_callback(lambda _: self._news.set())
         if not self._preparing.done():
             return False
         done, self._preparing = self._preparing, None
         prepared = done.result()
-        taken = prepared.keys() & added  # the group may want something else by now
-        for key in taken:
+        if added != self._preparing_for:
+            return True  # others may have had some of it meanwhile, and have committed: look again
+        for key in added:
             partition, position = prepared[key]
             self._owned[key] = None if partition is None else partition.name
             if partition is not None:
                 self._fetcher.add(partition, position, by_group=True)
         self._report()
-        await tell(listener, "on_partitions_assigned", self._names(taken))
+        await tell(listener, "on_partitions_assigned", self._names(added))
         return True
 
     async def _prepare(self, added: Partitions) -> _Prepared:
@@ -184,7 +189,7 @@ class Rebalancer:
 
     def _drop(self, gone: Collection[TopicIdPartition]) -> None:
         for key in gone:
-            name = self._owned.pop(key)
+            name = self._owned.pop(key, None)
             if name is not None:
                 self._fetcher.remove(name)
         self._report()

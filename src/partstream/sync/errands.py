@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
+from partstream.errors import ClosedClient
 from partstream.sync.portal import Portal
 
 Result = TypeVar("Result")
@@ -31,7 +32,8 @@ class Errands:
     def call(self, work: Coroutine[Any, Any, Result]) -> Result:
         """On the user's thread: run a coroutine, and do what comes up until it is done.
 
-        An interrupt (Ctrl-C) cancels the coroutine. Raises as `Portal.call` does.
+        An interrupt (Ctrl-C) cancels the coroutine. Raises as `Portal.call` does, and ClosedClient
+        if the client is closed meanwhile.
         """
         self.catch_up()
         queue: SimpleQueue[Job | None] = SimpleQueue()
@@ -45,6 +47,8 @@ class Errands:
                 if job is not None:
                     job()
             return future.result()
+        except CancelledError:
+            raise ClosedClient("this client was closed meanwhile") from None
         except BaseException:
             if future is not None:
                 future.cancel()

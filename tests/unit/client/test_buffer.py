@@ -27,15 +27,15 @@ class Rig:
     """A buffer, and what it gave back of its room."""
 
     def __init__(self, at: int = 0, **decoding: Any) -> None:
-        self.released = 0
-        self.buffer = PartitionBuffer(PARTITION, Decoding(**decoding), self._release)
+        self.held = 0
+        self.buffer = PartitionBuffer(PARTITION, Decoding(**decoding), self._account)
         self.buffer.position = Position(at)
 
-    def _release(self, size: int) -> None:
-        self.released += size
+    def _account(self, size: int) -> None:
+        self.held += size
 
     def add(self, *batches: StoredBatch) -> None:
-        self.buffer.add(list(batches), sum(len(one.payload) for one in batches))
+        self.buffer.add(list(batches))
 
     def offsets(self, most: int) -> list[int] | None:
         taken = self.buffer.take(most)
@@ -68,13 +68,30 @@ def test_room_comes_back_as_batches_are_decoded_or_dropped() -> None:
     rig = Rig()
     one, two, three = batch(0, 5), batch(5, 50), batch(55, 7)
     rig.add(one, two, three)
-    assert rig.released == 0
+    assert rig.held == len(one.payload) + len(two.payload) + len(three.payload)
     rig.offsets(1)
-    assert rig.released == len(one.payload)
-    assert rig.buffer.buffered == len(two.payload) + len(three.payload)
+    assert rig.held == rig.buffer.buffered == len(two.payload) + len(three.payload)
     rig.buffer.clear(Position(0))
-    assert rig.released == len(one.payload) + len(two.payload) + len(three.payload)
-    assert rig.buffer.buffered == 0
+    assert rig.held == rig.buffer.buffered == 0
+
+
+def test_a_paused_partition_takes_no_room() -> None:
+    rig = Rig()
+    one, two = batch(0, 5), batch(5, 50)
+    rig.add(one)
+    rig.buffer.pause()
+    rig.buffer.pause()
+    assert rig.held == 0
+    rig.add(two)  # was on its way
+    assert rig.held == 0
+    assert rig.buffer.buffered == len(one.payload) + len(two.payload)
+    rig.buffer.resume()
+    rig.buffer.resume()
+    assert rig.held == rig.buffer.buffered
+    rig.buffer.pause()
+    rig.buffer.clear(Position(0))
+    rig.buffer.resume()
+    assert rig.held == 0
 
 
 def test_a_corrupt_batch_is_named_and_stays() -> None:
