@@ -135,7 +135,7 @@ class Log:
             UnknownTopicId: the topic was deleted.
         """
         keys = partition.keys
-        low = _MOVED
+        low, written = _MOVED, b""
         while low == _MOVED:
             start, end, total = map(int, await self._state(partition, "start", "end", "total"))
             size = total
@@ -145,13 +145,13 @@ class Log:
                 raise OffsetOutOfRange(
                     f"offset {offset} of {partition} is not between 0 and its end {end}"
                 )
-            low = await self._store.run(
+            low, written = await self._store.run(
                 _TRUNCATE,
                 [keys.log, keys.state, keys.index],
                 [partition.topic_id, offset, size, start],
                 idempotent=True,
             )
-        await self._store.confirm(keys.log)
+        await self._store.confirm(keys.log, written)
         return low
 
     async def _bytes_below(self, partition: Partition, offset: int) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from partstream.store.scripts import Script
 from partstream.store.store import Store
+
+_NEXT = Script("store/next")
 
 
 async def new_producer_id(store: Store) -> int:
@@ -12,6 +15,6 @@ async def new_producer_id(store: Store) -> int:
     An id whose answer is lost is never used.
     """
     key = store.keys.meta.producer_id
-    producer_id = int(await store.execute("INCR", key, key=key))
-    await store.confirm(key)
-    return producer_id
+    producer_id, written = await store.run(_NEXT, [key], idempotent=True)
+    await store.confirm(key, written)
+    return int(producer_id)

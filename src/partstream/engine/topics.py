@@ -246,14 +246,15 @@ class Topics:
             topic = await self.get(name, fresh=True)
             count = max(len(topic.partitions), await self._pending.partitions(topic.id))
             note = await self._pending.text("deleting", name, count)
-            if await self._store.run(
+            written = await self._store.run(
                 _UNPUBLISH,
                 [meta.topics, meta.pending],
                 [name, topic.row, topic.id, note, meta.bell],
-            ):
+            )
+            if written:
                 break
         self._forget()
-        await self._store.confirm(meta.topics)
+        await self._store.confirm(meta.topics, written)
         await self._pending.unmake(topic.id, self._numbered(topic, count))
 
     async def finish_pending(self, *, now_ms: int) -> int:
@@ -280,25 +281,27 @@ class Topics:
 
     async def _make(self, partition: Partition, config: TopicConfig) -> None:
         fields = [text for pair in config.partition_fields().items() for text in pair]
-        await self._store.run(
+        written = await self._store.run(
             _CREATE,
             partition.keys.all,
             [partition.topic_id, partition.topic, partition.index, *fields],
             idempotent=True,
         )
-        await self._store.confirm(partition.keys.log)
+        await self._store.confirm(partition.keys.log, written)
 
     async def _publish(
         self, name: str, topic_id: str, row: bytes, old: bytes, note: str = ""
     ) -> bool:
         """Replace a topic's row; False if it is not `old` any more."""
         meta = self._store.keys.meta
-        published = await self._store.run(
+        written = await self._store.run(
             _PUBLISH, [meta.topics, meta.pending], [name, topic_id, row, old, meta.bell, note]
         )
         self._forget()
-        await self._store.confirm(meta.topics)
-        return bool(published)
+        if not written:
+            return False
+        await self._store.confirm(meta.topics, written)
+        return True
 
     def _decode(self, name: str, row: bytes) -> Topic:
         known = self._known.get(name)

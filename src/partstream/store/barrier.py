@@ -48,6 +48,7 @@ class Barrier:
         max_lag_ms: int,
         timeout_ms: int,
         elsewhere: Callable[[Node, str, BaseException], Awaitable[str]],
+        replicas_known: Callable[[Node], int],
     ) -> None:
         """Make the barrier of a node.
 
@@ -56,12 +57,15 @@ class Barrier:
             max_lag_ms: a replica that has been silent for longer is not in sync.
             timeout_ms: how long the replicas may take.
             elsewhere: gives another key when the slot of this one is on the move.
+            replicas_known: how many replicas the cluster says that a node has, for servers that
+                refuse INFO: there all of them have to confirm.
         """
         self._node = node
         self._key = key
         self._max_lag = max(1, max_lag_ms // 1000)
         self._timeout_ms = timeout_ms
         self._elsewhere = elsewhere
+        self._replicas_known = replicas_known
         self._link: Link | None = None
         self._waiting: dict[bool, asyncio.Future[Confirmed]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -133,6 +137,8 @@ class Barrier:
             self._link = await self._node.open_link()
         link = self._link
         token, in_sync = await self._write(link)
+        if in_sync < 0:
+            in_sync = self._replicas_known(self._node)
         confirmed = 0
         if fsync:
             local, confirmed = await link.submit("WAITAOF", 1, in_sync, self._timeout_ms)

@@ -57,6 +57,10 @@ class Router:
         """Every node that holds slots, each once."""
         return tuple({id(node): node for node in self._by_slot if node is not None}.values())
 
+    def replicas_of(self, node: Node) -> int:
+        """How many replicas the cluster says that a node has."""
+        return len(self._replicas.get(node.address, ()))
+
     def placement(self, slot: int) -> Placement:
         """Where a slot is."""
         address = self.node(slot).address

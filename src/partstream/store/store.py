@@ -65,7 +65,6 @@ class Store:
         self.bells = Bells(self.router, dialer)
         self._replica_lag_time_max_ms = replica_lag_time_max_ms
         self._barriers: dict[Node, Barrier] = {}
-        self._lone_until: dict[Node, float] = {}
         self._lease: Lease | None = None
         self._behind: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -169,25 +168,20 @@ class Store:
             return failure
         return _told(node, error)
 
-    async def confirm(self, key: str, token: str = "") -> None:
+    async def confirm(self, key: str, written: bytes = b"") -> None:
         """Wait until the replicas in sync have all that `key`'s node has answered so far.
 
-        A node that had no replica a moment ago is not asked again for a second.
-
         Args:
-            token: the master_replid that the answer came from, if the script told it: then a
-                failover between the answer and this call is noticed.
+            written: what the script said of the history that it wrote, and of its replicas: then a
+                failover between the answer and this call is noticed, and a server without replicas
+                is not asked again.
 
         Raises:
             NotEnoughReplicasAfterAppend: they did not confirm in time; the write may be lost.
         """
-        node = self.router.node(slot_of(key))
-        now = asyncio.get_running_loop().time()
-        if self._lone_until.get(node, 0.0) > now:
-            return
-        confirmed = await self.barrier(slot_of(key)).confirm(token=token)
-        if not confirmed.replicas:
-            self._lone_until[node] = now + 1.0
+        token, _, replicas = written.decode().partition(":")
+        if replicas != "0":
+            await self.barrier(slot_of(key)).confirm(token=token)
 
     def barrier(self, slot: int) -> Barrier:
         """The replica barrier of the node that holds a slot."""
@@ -200,6 +194,7 @@ class Store:
                 max_lag_ms=self._replica_lag_time_max_ms,
                 timeout_ms=min(self.request_timeout_ms // 2, 5_000),
                 elsewhere=self._barrier_key,
+                replicas_known=self.router.replicas_of,
             )
         return barrier
 

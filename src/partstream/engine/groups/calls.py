@@ -66,12 +66,12 @@ class View:
     busy: frozenset[TopicIdPartition]
     """Those of `target` that others own."""
     next_deadline_ms: int
-    token: str
+    written: bytes
 
     @classmethod
     def decode(cls, reply: Sequence[Any]) -> View:
         """A view from a script's answer."""
-        raw, target, epoch, target_epoch, seen, busy, next_deadline, token = reply
+        raw, target, epoch, target_epoch, seen, busy, next_deadline, written = reply
         return cls(
             raw,
             MemberRow.decode(raw.decode()),
@@ -81,7 +81,7 @@ class View:
             seen.decode(),
             frozenset(map(decode_partition, busy.decode().split())),
             next_deadline,
-            token.decode(),
+            written,
         )
 
 
@@ -146,14 +146,14 @@ class GroupCalls:
                 raise
             raise from_code(error.code, f"group {group_id!r}: {error}") from None
 
-    async def confirm(self, group_id: str, token: str) -> None:
-        """Wait until the replicas have what was answered under this token.
+    async def confirm(self, group_id: str, written: bytes) -> None:
+        """Wait until the replicas have what a script said that it has written.
 
         Raises:
             CoordinatorNotAvailable: they do not; the same call may be made again.
         """
         try:
-            await self._store.confirm(self.keys(group_id).group, token)
+            await self._store.confirm(self.keys(group_id).group, written)
         except NotEnoughReplicasAfterAppend as error:
             raise CoordinatorNotAvailable(f"group {group_id!r}: {error}") from error
 
@@ -273,8 +273,8 @@ class GroupCalls:
         self, group_id: str, member_id: str, instance_id: str | None, *, for_good: bool
     ) -> None:
         """Leave a group."""
-        token = await self.run(group_id, _LEAVE, member_id, instance_id or "", int(for_good))
-        await self.confirm(group_id, token.decode())
+        written = await self.run(group_id, _LEAVE, member_id, instance_id or "", int(for_good))
+        await self.confirm(group_id, written)
 
     async def claim(self, group_id: str, claimant: str) -> Claim | int | None:
         """Leave to make the next assignment; ms to wait for it; or None: there is none to make."""

@@ -224,7 +224,7 @@ class Membership:
     async def _answer(
         self, request: HeartbeatRequest, times: _Times, view: View, *, news: bool
     ) -> Heartbeat:
-        await self.calls.confirm(request.group_id, view.token)
+        await self.calls.confirm(request.group_id, view.written)
         row = view.row
         if request.owned is not None and frozenset(request.owned) != row.assigned:
             news = True

@@ -87,13 +87,13 @@ class Offsets:
             rows += [encode_partition(partition), f"{position.offset}|{position.leader_epoch}"]
             rows.append(position.metadata)
         try:
-            made, token = await self._calls.run(group_id, _COMMIT, *arguments, 0, *rows)
+            made, written = await self._calls.run(group_id, _COMMIT, *arguments, 0, *rows)
         except GroupIdNotFound:
             await self._calls.enlist(group_id, "classic")
-            made, token = await self._calls.run(group_id, _COMMIT, *arguments, 1, *rows)
+            made, written = await self._calls.run(group_id, _COMMIT, *arguments, 1, *rows)
         if made:
             await self._calls.enlist(group_id, "classic")
-        await self._calls.confirm(group_id, token.decode())
+        await self._calls.confirm(group_id, written)
 
     async def reset(
         self, group_id: str, offsets: Mapping[TopicIdPartition, OffsetAndMetadata]
@@ -154,8 +154,8 @@ class Offsets:
                     f"group {group_id!r} is subscribed to topic {names[topic_id]!r}"
                 )
         fields = map(encode_partition, partitions)
-        token = await self._calls.run(group_id, _DELETE_OFFSETS, *fields)
-        await self._calls.confirm(group_id, token.decode())
+        written = await self._calls.run(group_id, _DELETE_OFFSETS, *fields)
+        await self._calls.confirm(group_id, written)
 
     async def expire(self, retention_ms: int = RETENTION_MS) -> int:
         """Forget the offsets of groups without members for that long; says how many.
@@ -185,5 +185,5 @@ class Offsets:
             await self._calls.delist(group_id)
             raise
         if deleted:
-            await self._calls.confirm(group_id, "")
+            await self._calls.confirm(group_id, b"")
             await self._calls.delist(group_id)

@@ -74,4 +74,4 @@ for i = 8, #ARGV, 3 do
       ARGV[i + 1] .. '|' .. text(now) .. '|' .. stamp .. '|' .. ARGV[i + 2])
   end
 end
-return {made, (replication())}
+return {made, written()}

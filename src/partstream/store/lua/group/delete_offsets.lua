@@ -10,4 +10,4 @@
 --@include includes/group.lua
 if redis.call('EXISTS', GROUP) == 0 then return refuse(69, 'the group does not exist') end
 for i = 2, #ARGV do redis.call('HDEL', OFFSETS, ARGV[i]) end
-return (replication())
+return written()

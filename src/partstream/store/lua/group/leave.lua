@@ -39,4 +39,4 @@ else
   end
 end
 expire(8)
-return (replication())
+return written()

@@ -139,5 +139,5 @@ local function view(member)
     end
   end
   return {row, target, group[1], group[2], group[3] or '', table.concat(busy, ' '),
-    next_deadline(), (replication())}
+    next_deadline(), written()}
 end

@@ -11,14 +11,14 @@
 -- ARGV[3]  partition
 -- ARGV[4…] config fields and values, as in `configure`
 --
--- Returns  1 if it was made now, 0 if it was there
+-- Returns  what `Store.confirm` takes
 --
 -- Every key that a script will declare exists from here on, if only with a placeholder: while a
 -- slot migrates, a script with one absent key gets TRYAGAIN until the migration ends.
 --@include includes/replication.lua
 local present = redis.call('EXISTS', unpack(KEYS))
 if present > 0 then
-  if present == #KEYS and redis.call('HGET', KEYS[2], 'id') == ARGV[1] then return 0 end
+  if present == #KEYS and redis.call('HGET', KEYS[2], 'id') == ARGV[1] then return written() end
   return redis.error_reply('WRONGTYPE keys beside ' .. KEYS[2] .. ' are not those of a partition')
 end
 local token = replication()
@@ -31,4 +31,4 @@ redis.call('HSET', KEYS[2], 'id', ARGV[1], 'topic', ARGV[2], 'partition', ARGV[3
 redis.call('ZADD', KEYS[3], '-inf', '00000000000000000000:0:0')
 redis.call('HSET', KEYS[4], '', '')
 redis.call('ZADD', KEYS[5], '+inf', '')
-return 1
+return written()

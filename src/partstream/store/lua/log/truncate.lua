@@ -9,10 +9,12 @@
 -- ARGV[3]  bytes   of the log up to the last batch that goes whole
 -- ARGV[4]  start   the log start when these bytes were counted
 --
--- Returns  the log start; -1 if it has moved since the bytes were counted (count again); or an
---          error code: 100 UNKNOWN_TOPIC_ID, 1 OFFSET_OUT_OF_RANGE
+-- Returns  {log start, what `Store.confirm` takes}; the log start is -1 if it has moved since the
+--          bytes were counted (count again); or an error code: 100 UNKNOWN_TOPIC_ID,
+--          1 OFFSET_OUT_OF_RANGE
 --
 -- A batch that holds the offset stays: readers skip what is below the log start.
+--@include includes/replication.lua
 local state = redis.call('HMGET', KEYS[2], 'id', 'end', 'start', 'total')
 if state[1] ~= ARGV[1] then return redis.error_reply('KAFKA 100 the topic was deleted') end
 local log_end = tonumber(state[2])
@@ -20,8 +22,8 @@ local offset = ARGV[2] == '-1' and log_end or tonumber(ARGV[2])
 if offset < 0 or offset > log_end then
   return redis.error_reply('KAFKA 1 offset ' .. ARGV[2] .. ' is not between 0 and ' .. state[2])
 end
-if offset <= tonumber(state[3]) then return tonumber(state[3]) end
-if offset < log_end and state[3] ~= ARGV[4] then return -1 end
+if offset <= tonumber(state[3]) then return {tonumber(state[3]), written()} end
+if offset < log_end and state[3] ~= ARGV[4] then return {-1, ''} end
 redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f', offset + 1))
 local bytes = tonumber(ARGV[3])
 if offset == log_end then
@@ -38,4 +40,4 @@ end
 redis.call('ZADD', KEYS[3], '-inf', string.format('%020.0f:%.0f:0', offset, bytes))
 redis.call('HSET', KEYS[2], 'start', string.format('%.0f', offset),
   'base', string.format('%.0f', bytes))
-return offset
+return {offset, written()}

@@ -10,8 +10,9 @@
 -- ARGV[5]  bell     shard channel
 -- ARGV[6]  note     of what was in the making, as it was written: it goes; empty if there is none
 --
--- Returns  1; 0 if the row was changed meanwhile (read it again, try again); or an error code:
+-- Returns  what `Store.confirm` takes; '' if the row was changed meanwhile (read it again, try again); or an error code:
 --          36 TOPIC_ALREADY_EXISTS, 3 UNKNOWN_TOPIC_OR_PARTITION, 7 REQUEST_TIMED_OUT
+--@include includes/replication.lua
 local row = redis.call('HGET', KEYS[1], ARGV[1])
 if ARGV[4] == '' then
   if row then return redis.error_reply("KAFKA 36 Topic '" .. ARGV[1] .. "' already exists.") end
@@ -21,11 +22,11 @@ if ARGV[4] == '' then
 elseif not row then
   return redis.error_reply("KAFKA 3 topic '" .. ARGV[1] .. "' does not exist")
 elseif row ~= ARGV[4] then
-  return 0
+  return ''
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 if ARGV[6] ~= '' and redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[6] then
   redis.call('HDEL', KEYS[2], ARGV[2])
 end
 redis.pcall('SPUBLISH', ARGV[5], '')
-return 1
+return written()
