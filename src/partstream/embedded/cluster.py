@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +13,14 @@ from typing import Self
 
 from partstream.embedded import resp
 from partstream.embedded.ports import free_port
-from partstream.embedded.process import ServerProcess, Settings, quoted, secret_part
+from partstream.embedded.process import ServerProcess, Settings, TlsFiles, quoted, secret_part
 from partstream.errors import StoreUnavailable
 
 SLOTS = 16_384
 
 _JOIN_TIMEOUT = 60.0
+_KEEPER = "partstream-keeper"
+"""The user that we make for ourselves where an ACL file says who may do what."""
 
 
 class ClusterNode(ServerProcess):
@@ -29,23 +32,33 @@ class ClusterNode(ServerProcess):
         *,
         binary: str | Path | None = None,
         port: int = 0,
+        username: str | None = None,
         password: str | None = None,
+        acl: str | None = None,
+        tls: TlsFiles | None = None,
         node_timeout_ms: int = 1_500,
         config: Settings | None = None,
     ) -> None:
-        super().__init__(binary=binary, port=port, password=password, config=config)
+        super().__init__(
+            binary=binary, port=port, username=username, password=password, tls=tls, config=config
+        )
         self.index = index
-        """Its place in `EmbeddedCluster.nodes`."""
+        """Its number, for as long as it lives; its place in `EmbeddedCluster.nodes` until a node
+        is removed."""
+        self.bus_port = 0
+        """Where other nodes reach it. Known once it was started; it stays the same."""
+        self._acl = acl
         self._node_timeout_ms = node_timeout_ms
 
     def _settings(self, port: int) -> Settings:
+        self.bus_port = free_port(self.host)
         settings: dict[str, str | int] = {
             "dir": quoted(str(self._folder)),
             "appendonly": "no",
             "save": '""',
             "cluster-enabled": "yes",
             "cluster-config-file": "nodes.conf",
-            "cluster-port": free_port(self.host),
+            "cluster-port": self.bus_port,
             "cluster-node-timeout": self._node_timeout_ms,
             # A replica that was cut off may still be elected: a test would wait in vain for one.
             "cluster-replica-validity-factor": 0,
@@ -56,8 +69,17 @@ class ClusterNode(ServerProcess):
             "repl-diskless-sync-delay": 0,
             "repl-ping-replica-period": 1,
         }
+        if self.tls:
+            settings["tls-cluster"] = "yes"
         if self.password:
             settings["masterauth"] = quoted(self.password)
+        if self.username:
+            settings["masteruser"] = self.username
+        if self._acl is not None:
+            users = self._folder / "users.acl"
+            ours = f"user {self.username} on >{self.password} ~* &* +@all"
+            users.write_text(f"{self._acl.rstrip()}\n{ours}\n", encoding="utf-8")
+            settings["aclfile"] = quoted(str(users))
         return settings
 
     def node_id(self) -> str:
@@ -87,6 +109,8 @@ class EmbeddedCluster:
         *,
         binary: str | Path | None = None,
         password: str | None = None,
+        aclfile: str | Path | None = None,
+        tls: TlsFiles | None = None,
         node_timeout_ms: int = 1_500,
         config: Settings | None = None,
         ports: range | None = None,
@@ -98,33 +122,42 @@ class EmbeddedCluster:
             replicas: how many replicas each primary has.
             binary: the server to run. Default: see `find_binary`.
             password: of the default user, on all nodes. Default: none is asked for.
+            aclfile: the users, one a line, as in Redis's ACL files; `url` then has no login. A
+                default user that it does not name may do everything without a password.
+            tls: the certificates with which all ports speak TLS. Default: they do not.
             node_timeout_ms: after how long a silent node counts as down (cluster-node-timeout).
             config: more lines for the config files, which win over ours.
             ports: a port for each node. Default: free ones.
 
         Raises:
             NoEmbeddedServer: there is no server binary.
+            OSError: the ACL file cannot be read.
         """
         self._primaries = primaries
-        count = primaries * (1 + replicas)
+        acl = None if aclfile is None else Path(aclfile).read_text(encoding="utf-8")
+        # In one place, so that nodes which are added later are like the others.
+        self._node = partial(
+            ClusterNode,
+            binary=binary,
+            username=None if acl is None else _KEEPER,
+            password=password if acl is None else secrets.token_hex(16),
+            acl=acl,
+            tls=tls,
+            node_timeout_ms=node_timeout_ms,
+            config=config,
+        )
+        self._made = primaries * (1 + replicas)
         self.nodes: tuple[ClusterNode, ...] = tuple(
-            ClusterNode(
-                index,
-                binary=binary,
-                port=ports[index] if ports else 0,
-                password=password,
-                node_timeout_ms=node_timeout_ms,
-                config=config,
-            )
-            for index in range(count)
+            self._node(index, port=ports[index] if ports else 0) for index in range(self._made)
         )
 
     @property
     def url(self) -> str:
-        """`redis+cluster://...` with the addresses of all nodes."""
-        secret = secret_part(self.nodes[0].password)
+        """`redis+cluster://...` (`rediss+` with TLS) with the addresses of all nodes."""
+        first = self.nodes[0]
+        secret = secret_part(None if first.username else first.password)
         hosts = ",".join(f"{node.host}:{node.port}" for node in self.nodes)
-        return f"redis+cluster://{secret}{hosts}"
+        return f"{'rediss' if first.tls else 'redis'}+cluster://{secret}{hosts}"
 
     # Its life.
 
@@ -183,24 +216,44 @@ class EmbeddedCluster:
         Raises:
             StoreUnavailable: none does.
         """
+        for index, slots in self.slots_of().items():
+            if slot in slots:
+                return self.node(index)
+        raise StoreUnavailable(f"nobody serves slot {slot}")
+
+    def slots_of(self) -> dict[int, list[int]]:
+        """Who serves which slots: the number of each primary that has some -> its slots."""
+        served: dict[int, list[int]] = {}
         for node, words in self._known():
             for word in words[8:]:
-                if word.startswith("["):
-                    continue
-                first, _, last = word.partition("-")
-                if int(first) <= slot <= int(last or first):
-                    return node
-        raise StoreUnavailable(f"nobody serves slot {slot}")
+                if not word.startswith("["):
+                    first, _, last = word.partition("-")
+                    served.setdefault(node.index, []).extend(
+                        range(int(first), int(last or first) + 1)
+                    )
+        return served
 
     def _known(self) -> list[tuple[ClusterNode, list[str]]]:
         """Our nodes that the cluster does not count as failed, and their line in CLUSTER NODES."""
-        by_port = {node.port: node for node in self.nodes}
+        by_port = {node.bus_port: node for node in self.nodes}
         lines = next(self.live()).lines()
         return [
-            (by_port[_port_in(words)], words)
+            (by_port[_bus_port_in(words)], words)
             for words in lines
             if "fail" not in words[2].split(",") and "noaddr" not in words[2]
         ]
+
+    def node(self, index: int) -> ClusterNode:
+        """The node of a number.
+
+        Raises:
+            StoreUnavailable: there is none, or none any more.
+        """
+        for node in self.nodes:
+            if node.index == index:
+                return node
+        numbers = ", ".join(str(node.index) for node in self.nodes)
+        raise StoreUnavailable(f"there is no node {index}: there are {numbers}")
 
     # What can happen to it.
 
@@ -212,10 +265,59 @@ class EmbeddedCluster:
             mode: empty for a hand-over in order, `FORCE` if the primary is gone, `TAKEOVER` if
                 most primaries are.
         """
-        node = self.nodes[replica]
+        node = self.node(replica)
         node.command("CLUSTER", "FAILOVER", *([mode] if mode else []))
         self._wait(node.is_primary, f"node {replica} to be a primary")
         self.wait_settled(replicas=not mode)
+
+    def add_node(self, *, replica_of: ClusterNode | None = None, port: int = 0) -> ClusterNode:
+        """Start one more node, and wait until all know it: a primary without slots, or a replica.
+
+        Args:
+            replica_of: the primary that it is to follow. Default: it is a primary itself.
+            port: its TCP port. Default: a free one.
+
+        Raises:
+            StoreUnavailable: it did not start or join.
+        """
+        node = self._node(self._made, port=port)
+        try:
+            node.start()
+            for other in self.live():
+                _meet(node, other)
+            self._made += 1
+            self.nodes = (*self.nodes, node)
+            self._wait(lambda: self._settled(replicas=False), f"node {node.index} to be known")
+            if replica_of is not None:
+                name = replica_of.node_id()
+                self._wait(partial(_follow, node, name), f"node {node.index} to meet its primary")
+                self.wait_settled()
+        except BaseException:
+            self.nodes = tuple(other for other in self.nodes if other is not node)
+            node.kill()
+            node.close()
+            raise
+        return node
+
+    def remove_node(self, node: ClusterNode) -> None:
+        """Stop a node for good, and have the others forget it.
+
+        Raises:
+            StoreUnavailable: it still serves slots (see `reshard.drain`), or not all nodes run.
+        """
+        down = [other.index for other in self.nodes if not other.running or other.paused]
+        if down:
+            raise StoreUnavailable(f"nodes {down} do not run: they would not hear of it")
+        if _slots_in(node.lines()).get(node.node_id()):
+            raise StoreUnavailable(f"node {node.index} still serves slots: move them away first")
+        name = node.node_id()
+        left = tuple(other for other in self.nodes if other is not node)
+        node.kill()
+        for other in left:
+            other.command("CLUSTER", "FORGET", name)
+        self.nodes = left
+        node.close()
+        self.wait_settled()
 
     def wait_settled(self, timeout: float = _JOIN_TIMEOUT, *, replicas: bool = True) -> None:
         """Wait until all live nodes agree, every slot is served and, if asked, replicas are linked.
@@ -230,7 +332,7 @@ class EmbeddedCluster:
 
         def gone() -> bool:
             return all(
-                not (_port_in(words) == old.port and len(words) > 8)
+                not (_bus_port_in(words) == old.bus_port and len(words) > 8)
                 for node in self.live()
                 for words in node.lines()
             )
@@ -250,8 +352,7 @@ class EmbeddedCluster:
         # Everybody meets everybody: gossip alone takes seconds.
         for node in self.nodes:
             for other in self.nodes[node.index + 1 :]:
-                bus = _config_of(other, "cluster-port")
-                node.command("CLUSTER", "MEET", other.host, other.port, bus)
+                _meet(node, other)
         for node in others:
             primary = heads[node.index % self._primaries].node_id()
             self._wait(partial(_follow, node, primary), f"node {node.index} to meet its primary")
@@ -297,11 +398,10 @@ def _slots_in(lines: list[list[str]]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _port_in(words: list[str]) -> int:
-    return int(words[1].split("@")[0].rsplit(":", 1)[1])
+def _bus_port_in(words: list[str]) -> int:
+    # Not the port for clients: where they need TLS, a node tells 0 to those who ask without.
+    return int(words[1].split("@")[1].split(",")[0])
 
 
-def _config_of(node: ServerProcess, name: str) -> str:
-    reply = node.command("CONFIG", "GET", name)
-    assert isinstance(reply, list)
-    return resp.text(reply[1])
+def _meet(node: ClusterNode, other: ClusterNode) -> None:
+    node.command("CLUSTER", "MEET", other.host, other.port, other.bus_port)

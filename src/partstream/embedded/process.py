@@ -12,6 +12,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeAlias
 from urllib.parse import quote
@@ -33,6 +34,30 @@ _IN_USE = "already in use"
 _running: weakref.WeakSet[ServerProcess] = weakref.WeakSet()
 
 
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """What a server needs to speak TLS, and nothing else; paths of PEM files."""
+
+    ca: str | Path
+    """The authority that clients' and other servers' certificates must come from."""
+    certificate: str | Path
+    key: str | Path
+    clients: str = "yes"
+    """Whether clients must show a certificate: `yes`, `optional` or `no` (tls-auth-clients)."""
+
+    def settings(self, port: int) -> Settings:
+        """The lines of the config file, for a server that listens on this port."""
+        return {
+            "port": 0,
+            "tls-port": port,
+            "tls-ca-cert-file": quoted(str(self.ca)),
+            "tls-cert-file": quoted(str(self.certificate)),
+            "tls-key-file": quoted(str(self.key)),
+            "tls-auth-clients": self.clients,
+            "tls-replication": "yes",
+        }
+
+
 class ServerProcess:
     """One server process; subclasses say what it is to be.
 
@@ -45,12 +70,17 @@ class ServerProcess:
         *,
         binary: str | Path | None = None,
         port: int = 0,
+        username: str | None = None,
         password: str | None = None,
+        tls: TlsFiles | None = None,
         config: Settings | None = None,
     ) -> None:
         self.binary: ServerBinary = find_binary(binary)
         self.host = _HOST
+        self.username = username
+        """Whom its owner logs in as; the config must make that user. Default: the default user."""
         self.password = password
+        self.tls = tls
         self._asked_port = port
         self._port = port
         self._config = dict(config or {})
@@ -100,8 +130,9 @@ class ServerProcess:
 
     @property
     def url(self) -> str:
-        """`redis://...`, password included."""
-        return f"redis://{secret_part(self.password)}{self.host}:{self.port}"
+        """`redis://...` (`rediss://` with TLS), the default user's password included."""
+        secret = secret_part(None if self.username else self.password)
+        return f"{'rediss' if self.tls else 'redis'}://{secret}{self.host}:{self.port}"
 
     @property
     def address(self) -> tuple[str, int]:
@@ -134,7 +165,19 @@ class ServerProcess:
             CommandRefused: the server answered with an error.
             OSError: it cannot be reached, or does not answer within `timeout` seconds.
         """
-        return resp.call(self.socket, *command, password=self.password, timeout=timeout)
+        return self.commands([command], timeout=timeout)[0]
+
+    def commands(
+        self, commands: Sequence[tuple[str | bytes | float, ...]], *, timeout: float = 5
+    ) -> list[resp.Reply]:
+        """Send commands all at once, and return their answers. Raises as `command` does."""
+        return resp.call_many(
+            self.socket,
+            commands,
+            username=self.username,
+            password=self.password,
+            timeout=timeout,
+        )
 
     def info(self, section: str = "server") -> dict[str, str]:
         """One section of INFO."""
@@ -236,10 +279,11 @@ class ServerProcess:
             "unixsocketperm": "700",
             "daemonize": "no",
             "logfile": quoted(str(self.log)),
+            **(self.tls.settings(port) if self.tls else {}),
             **self._settings(port),
             **self._config,
         }
-        if self.password:
+        if self.password and not self.username:
             settings["requirepass"] = quoted(self.password)
         lines: list[str] = []
         for name, value in settings.items():

@@ -7,6 +7,7 @@ through the store.
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -23,26 +24,47 @@ class CommandRefused(PartstreamError, name="COMMAND_REFUSED"):
 
 
 def call(
-    address: Address, *command: str | bytes | float, password: str | None = None, timeout: float = 5
+    address: Address,
+    *command: str | bytes | float,
+    username: str | None = None,
+    password: str | None = None,
+    timeout: float = 5,
 ) -> Reply:
     """Send one command on a connection of its own, and return the answer.
 
     Args:
         address: where the server listens.
         command: the command and its arguments.
-        password: of the default user, if it has one.
+        username: whom to log in as. Default: the default user.
+        password: of that user, if it has one.
         timeout: seconds for each step (connect, send, receive).
 
     Raises:
         CommandRefused: the server answered with an error.
         OSError: it cannot be reached, or does not answer in time.
     """
+    (answer,) = call_many(address, [command], username=username, password=password, timeout=timeout)
+    return answer
+
+
+def call_many(
+    address: Address,
+    commands: Sequence[tuple[str | bytes | float, ...]],
+    *,
+    username: str | None = None,
+    password: str | None = None,
+    timeout: float = 5,
+) -> list[Reply]:
+    """Send commands all at once, on one connection, and return their answers.
+
+    Raises as `call` does; the server goes on with the commands behind one that it refuses.
+    """
     with _connect(address, timeout) as link, link.makefile("rb") as answers:
         if password:
-            link.sendall(_encode("AUTH", password))
+            link.sendall(_encode("AUTH", *([username] if username else []), password))
             _decode(answers)
-        link.sendall(_encode(*command))
-        return _decode(answers)
+        link.sendall(b"".join(_encode(*command) for command in commands))
+        return [_decode(answers) for _ in commands]
 
 
 def text(reply: Reply) -> str:

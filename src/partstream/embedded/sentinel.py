@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from partstream.embedded import resp
-from partstream.embedded.process import ServerProcess, Settings, quoted, secret_part
+from partstream.embedded.process import ServerProcess, Settings, TlsFiles, quoted, secret_part
 from partstream.embedded.server import EmbeddedServer
 from partstream.errors import StoreUnavailable
 
@@ -27,8 +27,9 @@ class SentinelProcess(ServerProcess):
         down_after_ms: int,
         *,
         binary: str | Path | None = None,
+        tls: TlsFiles | None = None,
     ) -> None:
-        super().__init__(binary=binary)
+        super().__init__(binary=binary, tls=tls)
         self._watched = watched
         self._name = name
         self._quorum = quorum
@@ -62,6 +63,7 @@ class EmbeddedSentinel:
         binary: str | Path | None = None,
         password: str | None = None,
         down_after_ms: int = 1_000,
+        tls: TlsFiles | None = None,
         config: Settings | None = None,
     ) -> None:
         """Prepare the processes; `start()` or `with` starts them.
@@ -73,6 +75,7 @@ class EmbeddedSentinel:
             binary: the server to run, which must know `--sentinel`. Default: see `find_binary`.
             password: of the servers' default user (the Sentinels ask for none). Default: none.
             down_after_ms: after how long a silent server counts as down.
+            tls: the certificates with which all of them speak TLS. Default: they do not.
             config: more lines for the servers' config files.
         """
         self.name = name
@@ -81,11 +84,13 @@ class EmbeddedSentinel:
         if password:
             auth["masterauth"] = quoted(password)
         self.servers: tuple[EmbeddedServer, ...] = tuple(
-            EmbeddedServer(binary=binary, password=password, config=auth)
+            EmbeddedServer(binary=binary, password=password, tls=tls, config=auth)
             for _ in range(1 + replicas)
         )
         self.sentinels: tuple[SentinelProcess, ...] = tuple(
-            SentinelProcess(self.servers[0], name, sentinels // 2 + 1, down_after_ms, binary=binary)
+            SentinelProcess(
+                self.servers[0], name, sentinels // 2 + 1, down_after_ms, binary=binary, tls=tls
+            )
             for _ in range(sentinels)
         )
 
@@ -94,7 +99,8 @@ class EmbeddedSentinel:
         """`redis+sentinel://...` with the addresses of all Sentinels."""
         secret = secret_part(self.servers[0].password)
         hosts = ",".join(f"{each.host}:{each.port}" for each in self.sentinels)
-        return f"redis+sentinel://{secret}{hosts}/{self.name}"
+        scheme = "rediss" if self.servers[0].tls else "redis"
+        return f"{scheme}+sentinel://{secret}{hosts}/{self.name}"
 
     def start(self) -> Self:
         """Start everything, and wait until the Sentinels know each other and the replicas.

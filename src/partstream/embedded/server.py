@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from partstream.embedded.datadir import DataDir
-from partstream.embedded.process import ServerProcess, Settings, quoted
+from partstream.embedded.process import ServerProcess, Settings, TlsFiles, quoted
 
 
 class EmbeddedServer(ServerProcess):
@@ -22,6 +22,7 @@ class EmbeddedServer(ServerProcess):
         binary: str | Path | None = None,
         port: int = 0,
         password: str | None = None,
+        tls: TlsFiles | None = None,
         config: Settings | None = None,
     ) -> None:
         """Prepare a server; `start()` or `with` starts it.
@@ -32,12 +33,13 @@ class EmbeddedServer(ServerProcess):
             binary: the server to run. Default: see `find_binary`.
             port: the TCP port. Default: a free one.
             password: of the default user. Default: none is asked for.
+            tls: the certificates with which its port speaks TLS. Default: it does not.
             config: more lines for its config file, which win over ours.
 
         Raises:
             NoEmbeddedServer: there is no server binary.
         """
-        super().__init__(binary=binary, port=port, password=password, config=config)
+        super().__init__(binary=binary, port=port, password=password, tls=tls, config=config)
         self.data_dir = None if data_dir is None else DataDir(Path(data_dir))
 
     @property
