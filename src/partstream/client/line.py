@@ -137,8 +137,8 @@ class Line:
         # With acks=0 the outcome is known before the batch has left.
         return [*outcomes, *self._answers]
 
-    async def abandon(self, error: errors.PartstreamError) -> None:
-        """Give up everything that is not acknowledged, and take nothing more."""
+    async def abandon(self, error: errors.PartstreamError) -> int:
+        """Give up what is not acknowledged, and take nothing more; says how many records it was."""
         for timer in (self._linger, self._expiry):
             if timer is not None:
                 timer.cancel()
@@ -151,8 +151,10 @@ class Line:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        undelivered = sum(batch.count for batch in batches if not batch.outcome.done())
         for batch in batches:
             self._give_up(batch, error)
+        return undelivered
 
     def _batches(self) -> list[Batch]:
         """Everything that was accepted and is not settled."""

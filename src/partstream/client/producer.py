@@ -82,6 +82,7 @@ class Producer:
         self._space = asyncio.Event()
         self._stale = asyncio.Event()
         self._closing = False
+        self._ending = asyncio.Lock()
         self._unwatch: Callable[[], None] | None = None
         self._keeping_up: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -195,22 +196,17 @@ class Producer:
             timeout: seconds for the delivery; what is left then fails with ClosedClient. None
                 waits until delivery_timeout_ms has decided on everything.
         """
-        if self._session.closed:
-            return
-        self._session.check()
-        self._closing = True
-        self.routes.clear()
-        for line in self._lines.values():
-            line.queue.closed = True
-        self._space.set()
+        if not self._session.closed:
+            self._session.check()  # a forked child leaves alone what it shares with its parent
         try:
-            if self._session.started:
-                async with asyncio.timeout(timeout):
-                    await self._flush()
-        except TimeoutError:
-            _logger.warning("closing with undelivered records after %s s", timeout)
+            if not self._session.closed:
+                self._take_no_more()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(timeout):
+                        await self._flush()
         finally:
-            await self._shut_down()
+            async with self._ending:
+                await self._shut_down()
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -367,6 +363,13 @@ class Producer:
         if waiting:
             await asyncio.gather(*waiting, return_exceptions=True)
 
+    def _take_no_more(self) -> None:
+        self._closing = True
+        self.routes.clear()
+        for line in self._lines.values():
+            line.queue.closed = True
+        self._space.set()
+
     async def _shut_down(self) -> None:
         if self._session.closed:
             return
@@ -378,7 +381,8 @@ class Producer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         closed = ClosedClient("the producer was closed before the record was delivered")
-        for line in self._lines.values():
-            await line.abandon(closed)
+        undelivered = sum([await line.abandon(closed) for line in self._lines.values()])
+        if undelivered:
+            _logger.warning("the producer was closed; records not delivered: %d", undelivered)
         self._space.set()
         await self._session.close()

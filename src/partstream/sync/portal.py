@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
@@ -20,8 +20,18 @@ class Portal:
     A hop there and back costs some tens of microseconds: hop once a batch, not once a record.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self, name: str, *, at_end: Callable[[], Coroutine[Any, Any, None]] | None = None
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            name: the thread's.
+            at_end: makes the last coroutine that runs, before all others are cancelled: it closes
+                what would be left open if nobody else has.
+        """
         self._name = name
+        self._at_end = at_end
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._open = True
@@ -96,6 +106,8 @@ class Portal:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
+            if self._at_end is not None:
+                self._loop.run_until_complete(self._at_end())
         finally:
             self._loop.run_until_complete(_cancel_all())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())

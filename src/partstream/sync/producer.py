@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,7 +22,8 @@ class Producer:
     """Sends records to topics, in batches, each key in order. Any number of threads may share it.
 
     It connects when it is made. Use it in a `with` statement, or call `close()`: records that were
-    accepted are only safe once they are flushed.
+    accepted are only safe once they are flushed. One that is dropped, or left open when the
+    interpreter ends, warns of what it did not deliver.
     """
 
     def __init__(self, url: str | None = None, **config: Any) -> None:
@@ -36,7 +38,7 @@ class Producer:
             StoreUnavailable, StoreAuthenticationFailed, StoreTooOld, NewerLayout: as they say.
         """
         self._producer = AsyncProducer(url, **config)
-        self._portal = Portal("partstream producer")
+        self._portal = Portal("partstream producer", at_end=partial(self._producer.close, 0))
         self._finalizer = weakref.finalize(self, self._portal.close)
         try:
             self._portal.call(self._producer.start())
