@@ -92,7 +92,8 @@ class Worker(RebalanceListener):
 
     async def crash(self) -> None:
         """Fall silent: neither a farewell nor another heartbeat."""
-        member = self.reader.opened._member
+        opened = self.reader._opened
+        member = None if opened is None else opened._member
         if member is not None:
             member._task.cancel()
             member.state = member.state.LOST  # closing says no farewell then
