@@ -59,8 +59,18 @@ async def find_loss(
 
 
 async def find_cut(log: Log, partition: Partition, known: Acknowledged) -> LogLoss | None:
-    """What is gone if the log simply ends before what was acknowledged. Raises as `find_loss`."""
-    return _loss(partition, known, (await log.bounds(partition)).end)
+    """What is gone if the log has lost its end. Raises as `find_loss`.
+
+    The cut is where the known epoch ends, not where the log does: others may have written since.
+    """
+    found = await log.epoch_end(partition, known.epoch)
+    if found.leader_epoch == known.epoch:
+        return _loss(partition, known, found.end_offset)
+    # All of that epoch is gone, and perhaps something before it.
+    end = found.end_offset
+    if end < 0:
+        end = (await log.bounds(partition)).end
+    return _loss(partition, known, min(known.first, end))
 
 
 def _loss(partition: Partition, known: Acknowledged, first: int) -> LogLoss | None:
