@@ -1,4 +1,4 @@
-"""The names that Kafka, and partstream beside it, accept for topics, groups and namespaces."""
+"""The names that Kafka, and partstream beside it, accept for topics and namespaces."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from partstream.errors import ConfigError, InvalidGroupId, InvalidPartitions, InvalidTopic
+from partstream.errors import ConfigError, InvalidPartitions, InvalidTopic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +16,9 @@ MAX_TOPIC_NAME = 249
 MAX_NAMESPACE = 64
 MAX_PARTITIONS = 16_384
 """One partition a hash slot: beyond that, partitions of one topic would share slots."""
+
+_LEAST_BEGINNING = 4
+"""Letters of a name that lead to the whole of it."""
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]+")
 
@@ -61,19 +64,6 @@ def validate_namespace(namespace: object) -> str:
     return namespace
 
 
-def validate_group_id(group_id: object) -> str:
-    """Check a group id: any text that is not empty.
-
-    Raises:
-        InvalidGroupId: it is empty, or not text.
-    """
-    if not isinstance(group_id, str):
-        raise InvalidGroupId(f"group id {group_id!r}: expected str, not {type(group_id).__name__}")
-    if not group_id.strip():
-        raise InvalidGroupId(f"group id {group_id!r}: it must not be empty")
-    return group_id
-
-
 def validate_partitions(partitions: object) -> int:
     """Check a number of partitions: 1 to 16,384.
 
@@ -90,6 +80,12 @@ def validate_partitions(partitions: object) -> int:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean X?` for the known name nearest to `name`, or nothing if none is near."""
-    near = get_close_matches(name.lower().replace(".", "_"), known, n=1, cutoff=0.6)
+    """`; did you mean X?` for the known name nearest to `name`, or nothing if none is near.
+
+    The beginning of a long name is near to it: `max_in_flight`.
+    """
+    names, plain = tuple(known), name.lower().replace(".", "_")
+    near = get_close_matches(plain, names, n=1, cutoff=0.6)
+    if not near and len(plain) >= _LEAST_BEGINNING:
+        near = [known_name for known_name in names if known_name.startswith(plain)]
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -69,9 +69,9 @@ def check_group_id(group_id: str) -> None:
     """Make sure that a group id is one.
 
     Raises:
-        InvalidGroupId: it is empty, or not a string.
+        InvalidGroupId: it is empty or blank, or not a string.
     """
-    if not isinstance(group_id, str) or not group_id:
+    if not isinstance(group_id, str) or not group_id.strip():
         raise InvalidGroupId(f"a group id is a string that is not empty, and {group_id!r} is not")
 
 

@@ -105,7 +105,12 @@ def test_all_faults_come_in_one_error() -> None:
 
 @pytest.mark.parametrize(
     ("key", "near"),
-    [("liner_ms", "linger_ms"), ("linger.ms", "linger_ms"), ("Batch_Size", "batch_size")],
+    [
+        ("liner_ms", "linger_ms"),
+        ("linger.ms", "linger_ms"),
+        ("Batch_Size", "batch_size"),
+        ("max_in_flight", "max_in_flight_requests_per_connection"),
+    ],
 )
 def test_an_unknown_key_names_the_nearest(key: str, near: str) -> None:
     message = fault(ProducerConfig, **{key: 1})

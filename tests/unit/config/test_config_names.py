@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from partstream.config.names import (
-    validate_group_id,
     validate_namespace,
     validate_partitions,
     validate_topic_name,
 )
-from partstream.errors import ConfigError, InvalidGroupId, InvalidPartitions, InvalidTopic
+from partstream.errors import ConfigError, InvalidPartitions, InvalidTopic
 
 
 @pytest.mark.parametrize("name", ["a", "A.b_c-9", "...", "x" * 249])
@@ -30,13 +29,6 @@ def test_bad_namespaces(namespace: object) -> None:
     assert validate_namespace("Prod-1.x_y") == "Prod-1.x_y"
     with pytest.raises(ConfigError):
         validate_namespace(namespace)
-
-
-@pytest.mark.parametrize("group_id", ["", " ", None, b"g"])
-def test_bad_group_ids(group_id: object) -> None:
-    assert validate_group_id("any thing {at} all") == "any thing {at} all"
-    with pytest.raises(InvalidGroupId):
-        validate_group_id(group_id)
 
 
 @pytest.mark.parametrize("partitions", [0, -1, 16_385, "3", 1.0, True, None])

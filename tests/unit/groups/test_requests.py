@@ -12,7 +12,7 @@ from partstream.errors import (
     PartstreamError,
     UnsupportedAssignor,
 )
-from partstream.groups.requests import HeartbeatRequest, check, check_metadata
+from partstream.groups.requests import HeartbeatRequest, check, check_group_id, check_metadata
 
 
 def join(**changes: Any) -> HeartbeatRequest:
@@ -58,6 +58,14 @@ def test_what_kafka_refuses(
 ) -> None:
     with pytest.raises(error, match=text):
         check(join(**changes))
+
+
+@pytest.mark.parametrize("group_id", ["", " ", None, b"g"])
+def test_bad_group_ids(group_id: Any) -> None:
+    check_group_id("any thing {at} all")
+    with pytest.raises(InvalidGroupId) as raised:
+        check_group_id(group_id)
+    assert repr(group_id) in str(raised.value)
 
 
 def test_metadata_is_measured_in_bytes() -> None:
