@@ -125,6 +125,10 @@ async def test_delete_records(redis_url: str, namespace: str) -> None:
             await admin.delete_records({first: 7})
         with pytest.raises(UnknownTopicOrPartition, match="no partition 9"):
             await admin.delete_records({TopicPartition("orders", 9): 0})
+        with pytest.raises(InvalidRequest, match="'all'"):
+            await admin.delete_records({first: "all"})  # type: ignore[dict-item] # it is wrong
+        with pytest.raises(IllegalState, match="is no TopicPartition"):
+            await admin.delete_records({"orders": 1})  # type: ignore[dict-item] # it is wrong
 
 
 async def test_list_offsets(redis_url: str, namespace: str) -> None:

@@ -219,6 +219,9 @@ async def test_seeking_by_time(redis_url: str, namespace: str) -> None:
             tp(0): OffsetAndTimestamp(1, 2000, 0),
             tp(1): None,
         }
+        for wrong in (-1, "yesterday", None):
+            with pytest.raises(IllegalState, match=f"timestamp {wrong!r} of t-0"):
+                await reader.offsets_for_times({tp(0): wrong})  # type: ignore[dict-item] # it is wrong
 
 
 async def test_a_paused_partition_hands_out_nothing_and_keeps_its_place(
@@ -389,6 +392,11 @@ async def test_partitions_that_are_not_assigned_are_refused_by_name(
                 await waiting
         with pytest.raises(IllegalState, match="negative"):
             reader.seek(tp(0), -1)
+        with pytest.raises(IllegalState, match=r"offset '5' of t-0: expected a whole number"):
+            reader.seek(tp(0), "5")  # type: ignore[arg-type]  # it is wrong
+        for most in (0, -1):
+            with pytest.raises(IllegalState, match=f"max_records={most}: expected at least 1"):
+                await reader.poll(max_records=most)
 
 
 async def test_topics_are_created_if_that_is_allowed(redis_url: str, namespace: str) -> None:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from partstream.client.group_offsets import GroupOffsets
+from partstream.client.positions import partitions_of
 from partstream.client.session import Session
 from partstream.config import AdminConfig, load
 from partstream.engine.cluster import describe_cluster
@@ -20,7 +21,7 @@ from partstream.engine.log import Log
 from partstream.engine.offset_specs import list_offset
 from partstream.engine.partition import Partition
 from partstream.engine.retention import Swept, sweep
-from partstream.errors import ClientTimeout
+from partstream.errors import ClientTimeout, InvalidRequest
 from partstream.model import (
     ClusterDescription,
     Finding,
@@ -211,8 +212,12 @@ class Admin:
 
         Raises:
             OffsetOutOfRange: a partition has no such offset.
+            InvalidRequest: an offset is no number.
             UnknownTopicOrPartition: there is no such partition.
         """
+        for name, offset in offsets.items():
+            if not isinstance(offset, int):
+                raise InvalidRequest(f"offset {offset!r} of {name}: expected a whole number")
         partitions = {name: await self._partition(name) for name in offsets}
         log = Log(self._session.store)
         return {
@@ -325,6 +330,7 @@ class Admin:
         """Set committed offsets as given, also such as the log does not have (yet).
 
         Raises:
+            IllegalState: an offset is negative, or no number.
             NonEmptyGroup: the group has members.
             UnknownTopicOrPartition: there is no such partition.
         """
@@ -384,5 +390,5 @@ class Admin:
         return await describe_topic(store, Log(store), topic)
 
     async def _partition(self, name: TopicPartition) -> Partition:
-        topic = await self._session.topics.get(name.topic)
-        return topic.partition(name.partition)
+        ((topic, number),) = partitions_of([name])
+        return (await self._session.topics.get(topic)).partition(number)

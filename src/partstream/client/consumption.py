@@ -151,13 +151,13 @@ class Consumption:
 
     async def poll(self, most: int, timeout: float | None) -> list[Record]:
         """See `Poller.poll`."""
-        self._check_reading()
+        self._check_reading(most)
         with self._not_late():
             return await self.poller.poll(most, timeout)
 
     async def fill(self, most: int, timeout: float | None) -> None:
         """See `Poller.fill`."""
-        self._check_reading()
+        self._check_reading(most)
         with self._not_late():
             await self.poller.fill(most, timeout)
 
@@ -274,7 +274,9 @@ class Consumption:
         except UnknownTopicOrPartition:
             _logger.warning("subscribed to topic %s, which does not exist", topic)
 
-    def _check_reading(self) -> None:
+    def _check_reading(self, most: int) -> None:
+        if most < 1:
+            raise IllegalState(f"max_records={most}: expected at least 1")
         if self.subscription.is_empty:
             raise IllegalState("this consumer is not subscribed to anything, nor assigned anything")
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from partstream.client.positions import partitions_of, positions_of
 from partstream.engine.groups.consumer_groups import ConsumerGroups
 from partstream.engine.log import Bounds, Log
 from partstream.engine.offset_specs import clamp, list_offset
@@ -63,11 +64,8 @@ class GroupOffsets:
     ) -> None:
         """Set committed offsets as they are given."""
         rows = {}
-        for name, position in offsets.items():
-            partition = await self.partition(name)
-            rows[_key(partition)] = (
-                OffsetAndMetadata(position) if isinstance(position, int) else position
-            )
+        for name, position in positions_of(offsets).items():
+            rows[_key(await self.partition(name))] = position
         await self._groups.reset(group_id, rows)
 
     async def delete(self, group_id: str, partitions: Iterable[TopicPartition]) -> None:
@@ -105,7 +103,8 @@ class GroupOffsets:
 
     async def partition(self, name: TopicPartition) -> Partition:
         """A partition by its name."""
-        return (await self._topics.get(name.topic)).partition(name.partition)
+        ((topic, number),) = partitions_of([name])
+        return (await self._topics.get(topic)).partition(number)
 
     async def of_topics(self, topics: Iterable[str]) -> list[TopicPartition]:
         """All partitions of topics."""

@@ -9,7 +9,7 @@ from partstream.engine.log import Bounds, Log
 from partstream.engine.partition import Partition
 from partstream.engine.times import offset_for_time
 from partstream.engine.topics import Topics
-from partstream.errors import UnknownTopicId, UnknownTopicOrPartition
+from partstream.errors import IllegalState, UnknownTopicId, UnknownTopicOrPartition
 from partstream.model import OffsetAndTimestamp, TopicPartition
 from partstream.store.store import Store
 
@@ -42,7 +42,17 @@ class Lookups:
     async def for_times(
         self, times: Mapping[TopicPartition, int]
     ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
-        """The first record at or after a time (ms) of each; None if there is none."""
+        """The first record at or after a time (ms) of each; None if there is none.
+
+        Raises:
+            IllegalState: a time is none.
+        """
+        for name, at in times.items():
+            if not isinstance(at, int) or at < 0:
+                raise IllegalState(
+                    f"timestamp {at!r} of {name.topic}-{name.partition}: expected milliseconds "
+                    "since 1970"
+                )
         found = await asyncio.gather(*(self._for_time(name, at) for name, at in times.items()))
         return dict(zip(times, found, strict=True))
 

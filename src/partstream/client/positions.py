@@ -84,15 +84,16 @@ def positions_of(
     """Offsets to commit, with plain numbers made positions.
 
     Raises:
-        IllegalState: an offset is negative, or a key is no partition.
+        IllegalState: an offset is negative or none at all, or a key is no partition.
     """
     positions = {}
     for name, value in given.items():
         (partition,) = partitions_of([name])
+        where = f"{partition.topic}-{partition.partition}"
         position = OffsetAndMetadata(value) if isinstance(value, int) else value
+        if not isinstance(position, OffsetAndMetadata) or not isinstance(position.offset, int):
+            raise IllegalState(f"offset {value!r} of {where}: expected a whole number")
         if position.offset < 0:
-            raise IllegalState(
-                f"offset {position.offset} of {partition.topic}-{partition.partition} is negative"
-            )
+            raise IllegalState(f"offset {position.offset} of {where} is negative")
         positions[partition] = position
     return positions

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from partstream.client.positions import (
@@ -76,3 +78,13 @@ def test_offsets_to_commit_may_be_plain_numbers() -> None:
     }
     with pytest.raises(IllegalState, match=r"offset -1 of a-0 is negative"):
         positions_of({partition: -1})
+
+
+_NO_NUMBER: Any = "5"
+
+
+@pytest.mark.parametrize("wrong", [_NO_NUMBER, None, 5.0, OffsetAndMetadata(_NO_NUMBER)])
+def test_an_offset_that_is_no_number_is_named(wrong: Any) -> None:
+    with pytest.raises(IllegalState, match=r"of a-0: expected a whole number") as raised:
+        positions_of({TopicPartition("a", 0): wrong})
+    assert repr(wrong) in str(raised.value)
