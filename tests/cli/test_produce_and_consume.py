@@ -163,7 +163,7 @@ def test_a_group_goes_on_where_it_was(orders: Cli) -> None:
     ("words", "code", "text"),
     [
         (("nope",), 1, "topic 'nope' does not exist"),
-        (("orders", "-p", "5"), 2, "no partition 5"),
+        (("orders", "-p", "5"), 2, "no partition 5, it has 1"),
         (("orders", "-o", "soon"), 2, "'soon'"),
         (("orders", "-f", "%q"), 2, "%q"),
         (("orders", "--json", "-f", "%s"), 2, "one of"),

@@ -172,16 +172,20 @@ def _spans(
 ) -> dict[TopicPartition, Span]:
     """Where to begin and to end in each partition."""
     with Admin(**settings.connection()) as admin:
+        described = admin.describe_topics(topics)
         found = {
             TopicPartition(topic.name, row.partition): row
-            for topic in admin.describe_topics(topics).values()
+            for topic in described.values()
             for row in topic.partitions
             if not numbers or row.partition in numbers
         }
         for number in numbers:
-            for topic in topics:
-                if (topic, number) not in found:
-                    raise click.BadParameter(f"topic {topic} has no partition {number}")
+            for topic in described.values():
+                if (topic.name, number) not in found:
+                    raise click.BadParameter(
+                        f"topic {topic.name} has no partition {number}, it has "
+                        f"{len(topic.partitions)}"
+                    )
         times_found = {}
         if place.kind == "time":
             times_found = admin.list_offsets(dict.fromkeys(found, place.number))
