@@ -19,6 +19,7 @@ from partstream.cli.groups import groups
 from partstream.cli.import_stream import import_stream
 from partstream.cli.maintain import maintain
 from partstream.cli.produce import produce
+from partstream.cli.serve import serve
 from partstream.cli.server import server
 from partstream.cli.settings import Settings
 from partstream.cli.topics import topics
@@ -76,7 +77,8 @@ def root(ctx: click.Context, url: str | None, namespace: str | None, debug: bool
 
 
 for command in (
-    topics, produce, consume, groups, import_stream, maintain, doctor, demo, server, completion,
+    topics, produce, consume, groups, import_stream, maintain, doctor, demo, server, serve,
+    completion,
 ):  # fmt: skip
     root.add_command(command)
 

@@ -30,6 +30,7 @@ may touch them together. `ns` is the namespace; two namespaces never meet.
 | `ns:{tag}:barrier` | string | the write that WAIT waits for, one a node and namespace |
 | `ns:{tag}:probe` | any, channel | what `doctor` tries commands and doorbells on; soon gone |
 | `ns:{meta}:imports` | hash | topic id and source -> the last entry imported from a plain stream |
+| `ns:{meta}:gateways` | hash | node id -> when it was last heard of, instance, address, rack |
 
 `tag` is a string of four characters whose slot was chosen for the partition (see `slots`).
 """
@@ -100,6 +101,7 @@ class MetaKeys:
     producer_id: str
     sweep: str
     imports: str
+    gateways: str
     bell: str
 
 
@@ -117,6 +119,7 @@ class Keys:
             producer_id=prefix + "producer-id",
             sweep=prefix + "sweep",
             imports=prefix + "imports",
+            gateways=prefix + "gateways",
             bell=prefix + "bell",
         )
 

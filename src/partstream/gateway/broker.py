@@ -1,0 +1,78 @@
+"""What every handler works with: the engine, and this gateway's place among the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from partstream.config.gateway import GatewayConfig
+from partstream.engine.groups.consumer_groups import ConsumerGroups
+from partstream.engine.log import Log
+from partstream.engine.partition import Topic
+from partstream.engine.topics import Topics
+from partstream.errors import TopicAlreadyExists
+from partstream.gateway.connection import Connection
+from partstream.gateway.epochs import Epochs
+from partstream.gateway.registry import Registry
+from partstream.store.store import Store
+
+if TYPE_CHECKING:
+    from partstream.gateway.table import Api
+
+PARTITIONER = "murmur2"
+"""The hash of Kafka's own clients, for topics that are created through the gateway."""
+
+
+@dataclass(slots=True)
+class Broker:
+    """The gateway, as its handlers see it."""
+
+    config: GatewayConfig
+    store: Store
+    topics: Topics
+    log: Log
+    groups: ConsumerGroups
+    registry: Registry
+    epochs: Epochs
+    apis: Mapping[int, Api]
+    """What is served, by API key."""
+    answers: dict[Any, bytearray] = field(default_factory=dict)
+    """Answers that are the same for everybody, until something changes."""
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the gateway ends: nobody is to wait any more."""
+
+    async def create_topic(
+        self, name: str, partitions: int, configs: Mapping[str, object] | None = None
+    ) -> Topic:
+        """Create a topic as Kafka's clients expect it to be.
+
+        Raises:
+            TopicAlreadyExists, InvalidTopic, InvalidPartitions, InvalidConfig: as they say.
+        """
+        return await self.topics.create(name, partitions, self.topic_config(configs or {}))
+
+    def topic_config(self, configs: Mapping[str, object]) -> dict[str, object]:
+        """The configs of a new topic, with the gateway's defaults."""
+        config: dict[str, object] = {"partstream.partitioner": PARTITIONER}
+        if "message_max_bytes" in self.config.model_fields_set:
+            config["max.message.bytes"] = self.config.message_max_bytes
+        return {**config, **configs}
+
+    async def auto_create(self, name: str) -> Topic:
+        """Create a topic that a client has asked for, unless another has done so meanwhile."""
+        try:
+            return await self.create_topic(name, self.config.num_partitions)
+        except TopicAlreadyExists:
+            return await self.topics.get(name, fresh=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, beside its body."""
+
+    connection: Connection
+    api_key: int
+    version: int
+    client_id: str

@@ -1,0 +1,302 @@
+"""One client's connection: frames in, answers out, in order. It knows no API.
+
+Requests are served one after the other, as Kafka does it, except that whoever serves a request may
+hand back an answer that is still to come: then the next request is served meanwhile, and its answer
+waits for its turn. So a producer's batches reach the log in order and are not held up by the one
+before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, cast
+
+from partstream.errors import InvalidRequest
+from partstream.gateway.framing import FrameReader, Piece, frame
+
+_logger = logging.getLogger(__name__)
+
+Parts: TypeAlias = "list[Piece]"
+"""The bytes of an answer, in pieces that are not copied together."""
+Answer: TypeAlias = "Parts | Awaitable[Parts | None] | None"
+"""What to send: now, later, or nothing."""
+
+_AHEAD = 32
+"""Requests of one connection that may be unanswered before the next is looked at."""
+_QUEUED = 64
+"""Frames of one connection that are held before reading pauses."""
+_JOINED = 64
+"""An answer of more pieces, or smaller ones, is copied together: one long write is cheaper."""
+
+
+class Refused(Exception):
+    """The connection cannot go on: it is closed without an answer."""
+
+
+class Room:
+    """How many bytes of requests are held by all connections together, and who waits for less."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._held = 0
+        self._paused: set[Connection] = set()
+
+    @property
+    def held(self) -> int:
+        """Bytes of requests that are being served, or wait for it."""
+        return self._held
+
+    def take(self, count: int, connection: Connection) -> bool:
+        """Count bytes in; False if the connection is to pause until it is told to resume."""
+        self._held += count
+        if self._held <= self._max_bytes:
+            return True
+        self._paused.add(connection)
+        return False
+
+    def give(self, count: int) -> None:
+        """Count bytes out."""
+        self._held -= count
+        if self._paused and self._held <= self._max_bytes // 2:
+            paused, self._paused = self._paused, set()
+            for connection in paused:
+                connection.resume()
+
+    def leave(self, connection: Connection) -> None:
+        """The connection is gone."""
+        self._paused.discard(connection)
+
+
+class Connection(asyncio.BufferedProtocol):
+    """A connection on the gateway's listener."""
+
+    def __init__(
+        self,
+        serve: Callable[[Connection, bytes], Awaitable[Answer]],
+        *,
+        max_frame: int,
+        room: Room,
+        opened: Callable[[Connection], bool],
+        closed: Callable[[Connection], None],
+    ) -> None:
+        """Prepare a connection.
+
+        Args:
+            serve: gives the answer to a frame, or raises `Refused`.
+            max_frame: bytes of the longest frame.
+            room: what all connections share.
+            opened: told of a connection; False: there are too many.
+            closed: told of its end.
+        """
+        self.peer = "?"
+        """The client's address."""
+        self.memory: dict[Any, Any] = {}
+        """What handlers remember of this connection; forgotten with it."""
+        self.farewells: list[Callable[[], None]] = []
+        """Called when the connection ends."""
+        self.active_at = 0.0
+        """When it was last heard of, or served; the loop's clock."""
+        self._serve = serve
+        self._reader = FrameReader(max_frame)
+        self._room = room
+        self._opened = opened
+        self._closed = closed
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._frames: deque[bytes] = deque()
+        self._owed: deque[asyncio.Future[Parts | None]] = deque()
+        self._held = 0
+        self._serving = False
+        self._draining = False
+        self._lost = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._sender: asyncio.Task[None] | None = None
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
+        self._transport = cast("asyncio.Transport", transport)
+        address = transport.get_extra_info("peername")
+        self.peer = address[0] if isinstance(address, tuple) else str(address)
+        self.active_at = self._loop.time()
+        if not self._opened(self):
+            self._transport.abort()
+            return
+        self._task = self._loop.create_task(self._run(), name=f"connection of {self.peer}")
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._reader.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes have come."""
+        self.active_at = self._loop.time()
+        try:
+            frames = self._reader.received(nbytes)
+        except InvalidRequest as error:
+            _logger.warning("%s: %s; disconnected", self.peer, error)
+            self.abort()
+            return
+        if not frames:
+            return
+        self._frames.extend(frames)
+        size = sum(map(len, frames))
+        self._held += size
+        if not self._room.take(size, self) or len(self._frames) > _QUEUED:
+            self._pause()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """The client sends no more: what it sent is answered, then the connection ends."""
+        self._draining = True
+        self._wake()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._lost = True
+        for task in (self._task, self._sender):
+            if task is not None:
+                task.cancel()
+        for owed in self._owed:
+            owed.cancel()
+        self._room.give(self._held)
+        self._room.leave(self)
+        for farewell in self.farewells:
+            farewell()
+        self._closed(self)
+        if exc is not None:
+            _logger.debug("%s: %s", self.peer, exc)
+
+    def pause_writing(self) -> None:
+        """The client does not take its answers: no more are made."""
+        self._writable = self._writable or self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """It takes them again."""
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    # What the server calls.
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being served, or an answer waits to be sent."""
+        return self._serving or bool(self._frames or self._owed)
+
+    def resume(self) -> None:
+        """Read on: there is room again."""
+        if self._transport is not None and len(self._frames) <= _QUEUED:
+            self._transport.resume_reading()
+
+    def drain(self) -> None:
+        """Take no more requests, answer those that are there, and close."""
+        self._draining = True
+        self._pause()
+        self._wake()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # Serving.
+
+    def _pause(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        await self._waiter
+        self._waiter = None
+
+    async def _run(self) -> None:
+        try:
+            while not (self._draining and not self._frames):
+                if not self._frames or len(self._owed) >= _AHEAD:
+                    await self._wait()
+                    continue
+                await self._next()
+            while self._owed:
+                await self._wait()
+            if self._transport is not None:
+                self._transport.close()
+        except Refused as error:
+            _logger.warning("%s: %s; disconnected", self.peer, error)
+            self.abort()
+        except Exception:
+            _logger.exception("%s: a request could not be served; disconnected", self.peer)
+            self.abort()
+
+    async def _next(self) -> None:
+        data = self._frames.popleft()
+        if len(self._frames) == _QUEUED // 2:
+            self.resume()
+        self._serving = True
+        try:
+            answer = await self._serve(self, data)
+            if answer is None:
+                self._done(len(data))
+            elif isinstance(answer, list) and not self._owed:
+                await self._send(answer)
+                self._done(len(data))
+            else:
+                self._owe(answer, len(data))
+        finally:
+            self._serving = False
+            self.active_at = self._loop.time()
+
+    def _done(self, size: int) -> None:
+        if not self._lost:
+            self._held -= size
+            self._room.give(size)
+
+    def _owe(self, answer: Parts | Awaitable[Parts | None], size: int) -> None:
+        """Send an answer when it is there, and those before it are sent."""
+        if isinstance(answer, list):
+            owed: asyncio.Future[Parts | None] = self._loop.create_future()
+            owed.set_result(answer)
+        else:
+            owed = asyncio.ensure_future(answer)
+        owed.add_done_callback(lambda _: self._done(size))
+        self._owed.append(owed)
+        if self._sender is None or self._sender.done():
+            self._sender = self._loop.create_task(self._pay(), name=f"answers to {self.peer}")
+
+    async def _pay(self) -> None:
+        try:
+            while self._owed:
+                answer = await self._owed[0]
+                if answer is not None:
+                    await self._send(answer)
+                self._owed.popleft()
+                self._wake()
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            _logger.exception("%s: a request could not be answered; disconnected", self.peer)
+            self.abort()
+
+    async def _send(self, parts: Parts) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        framed = frame(parts)
+        if len(framed) > _JOINED or sum(map(len, framed)) < 16_384:
+            transport.write(b"".join(framed))
+        else:
+            transport.writelines(framed)
+        if self._writable is not None:
+            await self._writable

@@ -1,0 +1,55 @@
+"""The leader epochs of partitions, as Metadata tells them (KIP-320).
+
+They are read from Redis when somebody asks, at most once a second for each topic, and taken from
+every answer that carries one: a client that is told that its epoch is old finds the new one here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from partstream.engine.log import Log
+from partstream.engine.partition import Partition, Topic
+from partstream.errors import PartstreamError
+
+_FRESH_S = 1.0
+UNKNOWN = -1
+
+
+class Epochs:
+    """What is known of leader epochs, and since when."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._known: dict[str, tuple[float, list[int]]] = {}
+        self.generation = 0
+        """Grows whenever an epoch turns out to be another."""
+
+    async def of(self, topic: Topic) -> list[int]:
+        """The epochs of a topic's partitions; -1 for one that cannot be asked now."""
+        now = asyncio.get_running_loop().time()
+        known = self._known.get(topic.id)
+        if known is not None and now < known[0] and len(known[1]) == len(topic.partitions):
+            return known[1]
+        epochs = await asyncio.gather(*map(self._read, topic.partitions))
+        if known is None or known[1] != epochs:
+            self.generation += 1
+        self._known[topic.id] = (now + _FRESH_S, epochs)
+        if len(self._known) > 100_000:
+            self._known.clear()
+        return epochs
+
+    def saw(self, partition: Partition, epoch: int) -> None:
+        """An answer of the partition carried this epoch."""
+        known = self._known.get(partition.topic_id)
+        if known is None or partition.index >= len(known[1]):
+            return
+        if known[1][partition.index] < epoch:
+            known[1][partition.index] = epoch
+            self.generation += 1
+
+    async def _read(self, partition: Partition) -> int:
+        try:
+            return (await self._log.bounds(partition)).leader_epoch
+        except PartstreamError:
+            return UNKNOWN

@@ -1,0 +1,42 @@
+"""Which error code of Kafka's protocol a client gets for what went wrong here."""
+
+from __future__ import annotations
+
+from partstream.errors import (
+    CLIENT,
+    OutcomeUnknown,
+    PartstreamError,
+    StoreOutOfMemory,
+    StoreUnavailable,
+)
+
+NONE = 0
+UNKNOWN_SERVER_ERROR = -1
+UNKNOWN_TOPIC_OR_PARTITION = 3
+REQUEST_TIMED_OUT = 7
+COORDINATOR_NOT_AVAILABLE = 15
+INVALID_REQUIRED_ACKS = 21
+INVALID_REQUEST = 42
+KAFKA_STORAGE_ERROR = 56
+FETCH_SESSION_ID_NOT_FOUND = 70
+INVALID_FETCH_SESSION_EPOCH = 71
+FENCED_LEADER_EPOCH = 74
+UNKNOWN_LEADER_EPOCH = 75
+UNKNOWN_TOPIC_ID = 100
+
+
+def code_of(error: PartstreamError) -> int:
+    """The code of an error about a log or a topic; what Redis has done to us is retriable."""
+    if error.code != CLIENT:
+        return error.code
+    if isinstance(error, OutcomeUnknown):
+        return REQUEST_TIMED_OUT
+    if isinstance(error, StoreUnavailable | StoreOutOfMemory):
+        return KAFKA_STORAGE_ERROR
+    return UNKNOWN_SERVER_ERROR
+
+
+def group_code_of(error: PartstreamError) -> int:
+    """The code of an error about a group."""
+    code = code_of(error)
+    return COORDINATOR_NOT_AVAILABLE if code in (REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR) else code

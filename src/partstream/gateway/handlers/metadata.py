@@ -1,0 +1,89 @@
+"""Metadata (3), versions 0-13: the brokers, and the topics with their leaders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from partstream.engine.partition import Topic
+from partstream.errors import PartstreamError, UnknownTopicId, UnknownTopicOrPartition
+from partstream.gateway.broker import Broker, Call
+from partstream.gateway.codec import Struct
+from partstream.gateway.faults import NONE, code_of
+
+TOPIC_OPERATIONS = 0b1101_1111_1000
+"""What may be done to a topic: read, write, create, delete, alter, describe, and its configs."""
+CLUSTER_OPERATIONS = 0b1_0111_1010_0000 & ~0b1000_0000_0000_0000
+NOT_ASKED = -(2**31)
+
+
+async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
+    """Brokers, and the topics that were asked for: null is all of them, none is none."""
+    wanted = request.topics
+    if wanted is None or (call.version == 0 and not wanted):
+        topics = [
+            await _known(broker, topic, request) for topic in (await broker.topics.all()).values()
+        ]
+    else:
+        topics = [await _asked(broker, call, one, request) for one in wanted]
+    registry = broker.registry
+    return {
+        "brokers": [
+            {"node_id": node.id, "host": node.host, "port": node.port, "rack": node.rack}
+            for node in registry.nodes
+        ],
+        "cluster_id": registry.cluster_id,
+        "controller_id": registry.nodes[0].id,
+        "topics": topics,
+        "cluster_authorized_operations": (
+            CLUSTER_OPERATIONS if request.include_cluster_authorized_operations else NOT_ASKED
+        ),
+    }
+
+
+async def _asked(broker: Broker, call: Call, wanted: Struct, request: Struct) -> Mapping[str, Any]:
+    """One topic that was asked for, by its id or by its name."""
+    try:
+        if wanted.name is None:
+            return await _known(broker, await broker.topics.by_id(wanted.topic_id or ""), request)
+        return await _known(broker, await _by_name(broker, call, wanted.name, request), request)
+    except UnknownTopicId as error:
+        return {"error_code": code_of(error), "topic_id": wanted.topic_id, "name": wanted.name}
+    except PartstreamError as error:
+        return {"error_code": code_of(error), "name": wanted.name or ""}
+
+
+async def _by_name(broker: Broker, call: Call, name: str, request: Struct) -> Topic:
+    try:
+        return await broker.topics.get(name)
+    except UnknownTopicOrPartition:
+        allowed = call.version < 4 or request.allow_auto_topic_creation
+        if not (allowed and broker.config.auto_create_topics_enable):
+            raise
+    return await broker.auto_create(name)
+
+
+async def _known(broker: Broker, topic: Topic, request: Struct) -> Mapping[str, Any]:
+    epochs = await broker.epochs.of(topic)
+    partitions = []
+    for partition, epoch in zip(topic.partitions, epochs, strict=True):
+        nodes = [node.id for node in broker.registry.replicas(topic.id, partition.index)]
+        partitions.append(
+            {
+                "error_code": NONE,
+                "partition_index": partition.index,
+                "leader_id": nodes[0],
+                "leader_epoch": epoch,
+                "replica_nodes": nodes,
+                "isr_nodes": nodes,
+            }
+        )
+    return {
+        "error_code": NONE,
+        "name": topic.name,
+        "topic_id": topic.id,
+        "partitions": partitions,
+        "topic_authorized_operations": (
+            TOPIC_OPERATIONS if request.include_topic_authorized_operations else NOT_ASKED
+        ),
+    }

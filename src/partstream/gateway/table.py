@@ -1,0 +1,58 @@
+"""The table of APIs: what is served, at which versions, by whom. All else is read from it.
+
+It dispatches, it is what ApiVersions answers, and docs/gateway/compatibility.md is made of it. Only
+what works whole stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from partstream.gateway.broker import Broker, Call
+from partstream.gateway.codec import Struct
+from partstream.gateway.connection import Answer
+from partstream.gateway.handlers import (
+    api_versions,
+    metadata,
+)
+
+Handler: TypeAlias = Callable[[Broker, Call, Struct], Awaitable[Mapping[str, Any]]]
+RawHandler: TypeAlias = Callable[[Broker, Call, bytes, int], Awaitable[Answer]]
+
+NEVER = 1_000
+"""As `flexible`: no version of the API is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One API."""
+
+    key: int
+    name: str
+    least: int
+    """The oldest version that is served."""
+    most: int
+    """The newest."""
+    flexible: int
+    """The first version with compact lengths and tagged fields (KIP-482)."""
+    handle: Handler | None = None
+    """Gets the request, gives the response."""
+    raw: RawHandler | None = None
+    """Instead of `handle`: gets the bytes of the request, gives those of the response."""
+    shown: int | None = None
+    """The least version that is advertised, if that is less than what is served."""
+
+    @property
+    def advertised(self) -> int:
+        """The least version that clients are told."""
+        return self.least if self.shown is None else self.shown
+
+
+TABLE: tuple[Api, ...] = (
+    Api(3, "Metadata", 0, 13, 9, metadata.handle),
+    Api(18, "ApiVersions", 0, 4, 3, api_versions.handle),
+)
+
+BY_KEY: dict[int, Api] = {api.key: api for api in TABLE}
