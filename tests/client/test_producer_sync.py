@@ -315,6 +315,19 @@ def test_an_interpreter_that_ends_without_close_does_not_hang(
     assert len(log) == 2 or done.stderr == warning
 
 
+def test_an_interpreter_that_ends_without_close_ends_an_embedded_server() -> None:
+    done = run_script(
+        """
+        from partstream.sync.producer import Producer
+
+        producer = Producer("embedded:")
+        producer.send("t", b"flushed")
+        producer.flush()
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.faults
 def test_a_producer_that_is_killed(redis_url: str, namespace: str, tmp_path: Path) -> None:
     """What was acknowledged to it is there, and all that is there is in order without a gap."""

@@ -226,7 +226,7 @@ class Store:
         await self.router.close()
         if self._lease is not None:
             lease, self._lease = self._lease, None
-            await asyncio.to_thread(release, lease)
+            await _release(lease)
 
     async def _call(self, key: str, command: tuple[Argument, ...], idempotent: bool) -> Any:
         slot = slot_of(key)
@@ -343,6 +343,15 @@ def _told(node: Node | None, error: BaseException) -> PartstreamError:
     if isinstance(error, SCRIPT_MISSING):
         return StoreUnavailable(f"Redis at {node.address} had lost its scripts")
     return translate(error, f"Redis at {node.address}")
+
+
+async def _release(lease: Lease) -> None:
+    try:
+        released = asyncio.get_running_loop().run_in_executor(None, release, lease)
+    except RuntimeError:  # the interpreter ends: there are no more threads, and nobody waits
+        release(lease)
+    else:
+        await released
 
 
 def _ready(node: Node) -> Link:

@@ -111,7 +111,8 @@ class Portal:
         finally:
             self._loop.run_until_complete(_cancel_all())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            # Ends the threads of the default executor, too, and does not wait for them: to wait
+            # takes one more thread, which an interpreter that ends does not start (3.12 and later).
             self._loop.close()
 
 
