@@ -121,6 +121,7 @@ async def until_assigned(consumer: Consumer, *names: TopicPartition, within: flo
     async with asyncio.timeout(within):
         while consumer.assignment() != set(names):
             try:
-                await consumer.poll(max_records=0, timeout=0.05)
+                with consumer.opened._not_late():
+                    await consumer.opened.poller.poll(0, 0.05)
             except UnknownTopicOrPartition:
                 continue

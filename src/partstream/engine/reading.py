@@ -166,7 +166,13 @@ async def _both(
     except PartstreamError:
         one = two = None
     if one is not None and two is not None:
-        await asyncio.wait((one, two))
+        try:
+            await asyncio.wait((one, two))
+        except asyncio.CancelledError:
+            # Nobody will hear of them any more, not even that the connection was closed.
+            one.cancel()
+            two.cancel()
+            raise
         # Each is asked, or a second failure would be one that nobody heard of.
         if [future.exception() for future in (one, two)] == [None, None]:
             return one.result(), two.result()
