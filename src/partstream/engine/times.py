@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from partstream.engine.partition import Partition
-from partstream.engine.reading import StoredBatch, read_entries
+from partstream.engine.reading import Cursor, StoredBatch, fetch
 from partstream.errors import UnknownTopicId
 from partstream.model import OffsetAndTimestamp
 from partstream.records.codec import decode
 from partstream.records.header import parse
 from partstream.store.store import Store
 
-_CHUNK = 16
+_BUDGET = 1 << 20
+"""Bytes that are asked for at a time."""
 
 
 async def offset_for_time(
@@ -24,26 +25,26 @@ async def offset_for_time(
         UnknownTopicId: the topic was deleted.
         CorruptRecord: the batch that should hold the record is damaged.
     """
-    keys = partition.keys
-    start = await store.execute("HGET", keys.state, "start", key=keys.state)
-    if start is None:
-        raise UnknownTopicId(f"partition {partition} was deleted")
-    position = int(start)
+    index = partition.keys.index
     # The last row whose timestamps are all too early; the row of the log start is always there.
     rows = await store.execute(
-        "ZREVRANGEBYSCORE", keys.index, f"({timestamp}", "-inf", "LIMIT", 0, 1, key=keys.index
+        "ZREVRANGEBYSCORE", index, f"({timestamp}", "-inf", "LIMIT", 0, 1, key=index
     )
-    for row in rows:
-        position = max(position, int(row.split(b":")[0]))
+    cursor = Cursor(partition, max((int(row.split(b":")[0]) for row in rows), default=0))
     while True:
-        batches = await read_entries(store, partition, position, _CHUNK)
-        for batch in batches:
-            found = _first_in(partition, batch, timestamp, int(start))
+        fetched = await fetch(store, cursor, _BUDGET)
+        for batch in fetched.batches:
+            found = _first_in(partition, batch, timestamp, fetched.log_start)
             if found is not None:
                 return found
-        if len(batches) < _CHUNK:
+        if fetched.batches:
+            cursor.offset = fetched.batches[-1].next_offset
+        elif cursor.offset < fetched.log_start:
+            cursor.offset = fetched.log_start  # retention took what was to be looked at
+        else:
             return None
-        position = batches[-1].next_offset
+        if cursor.offset >= fetched.log_end:
+            return None
 
 
 def _first_in(
@@ -65,3 +66,16 @@ def _first_in(
         if record.timestamp >= timestamp:
             return OffsetAndTimestamp(record.offset, record.timestamp, batch.leader_epoch)
     return None
+
+
+async def latest_timestamp(store: Store, partition: Partition) -> int:
+    """The largest timestamp that the log has seen, in ms; -1 if it has no record (KIP-734).
+
+    Raises:
+        UnknownTopicId: the topic was deleted.
+    """
+    key = partition.keys.state
+    latest, start, end = await store.execute("HMGET", key, "max_timestamp", "start", "end", key=key)
+    if latest is None:
+        raise UnknownTopicId(f"partition {partition} was deleted")
+    return -1 if start == end else int(latest)

@@ -10,7 +10,7 @@ import asyncio
 
 from partstream.engine.log import Log
 from partstream.engine.partition import Partition, Topic
-from partstream.errors import PartstreamError
+from partstream.errors import FencedLeaderEpoch, PartstreamError, UnknownLeaderEpoch
 
 _FRESH_S = 1.0
 UNKNOWN = -1
@@ -53,3 +53,16 @@ class Epochs:
             return (await self._log.bounds(partition)).leader_epoch
         except PartstreamError:
             return UNKNOWN
+
+
+def check_epoch(believed: int, epoch: int) -> None:
+    """Compare the epoch that a client believes in with the partition's; -1 is no belief.
+
+    Raises:
+        FencedLeaderEpoch: the client's is older.
+        UnknownLeaderEpoch: the client's is newer.
+    """
+    if 0 <= believed < epoch:
+        raise FencedLeaderEpoch(f"the leader epoch is {epoch}, not {believed}")
+    if believed > epoch:
+        raise UnknownLeaderEpoch(f"the leader epoch is {epoch}, not yet {believed}")

@@ -15,7 +15,12 @@ from partstream.gateway.codec import Struct
 from partstream.gateway.connection import Answer
 from partstream.gateway.handlers import (
     api_versions,
+    fetch,
+    init_producer_id,
+    list_offsets,
     metadata,
+    offset_for_leader_epoch,
+    produce,
 )
 
 Handler: TypeAlias = Callable[[Broker, Call, Struct], Awaitable[Mapping[str, Any]]]
@@ -51,8 +56,13 @@ class Api:
 
 
 TABLE: tuple[Api, ...] = (
+    Api(0, "Produce", produce.LEAST, produce.MOST, produce.FLEXIBLE, raw=produce.handle, shown=0),
+    Api(1, "Fetch", fetch.LEAST, fetch.MOST, fetch.FLEXIBLE, raw=fetch.handle),
+    Api(2, "ListOffsets", 1, 11, 6, list_offsets.handle),
     Api(3, "Metadata", 0, 13, 9, metadata.handle),
     Api(18, "ApiVersions", 0, 4, 3, api_versions.handle),
+    Api(22, "InitProducerId", 0, 5, 2, init_producer_id.handle),
+    Api(23, "OffsetForLeaderEpoch", 2, 4, 4, offset_for_leader_epoch.handle),
 )
 
 BY_KEY: dict[int, Api] = {api.key: api for api in TABLE}

@@ -1,0 +1,201 @@
+"""Produce (0), versions 3-13: append batches. 0 to 2 are advertised, as Kafka 4 does it
+(KAFKA-18659), and not served.
+
+Every batch of a request is on its way to the log before the request is done with: so the next one
+of the connection may follow at once, and order holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from partstream.engine.log import ANY, Appended, appended
+from partstream.engine.partition import Partition, Topic
+from partstream.errors import (
+    CorruptRecord,
+    InvalidRequest,
+    InvalidTxnState,
+    PartstreamError,
+    RequestTimedOut,
+    StoreUnavailable,
+    UnknownTopicId,
+    UnknownTopicOrPartition,
+)
+from partstream.gateway import codec
+from partstream.gateway.batches import checked
+from partstream.gateway.broker import Broker, Call
+from partstream.gateway.connection import Answer, Parts, Refused
+from partstream.gateway.faults import (
+    INVALID_REQUIRED_ACKS,
+    NONE,
+    UNKNOWN_TOPIC_OR_PARTITION,
+    code_of,
+)
+from partstream.gateway.wire import Wire
+
+KEY, LEAST, MOST, FLEXIBLE = 0, 3, 13, 9
+_BY_ID = 13
+ALL = -1
+
+
+class _Sent(NamedTuple):
+    """A batch on its way, or why it is not."""
+
+    number: int
+    topic: Topic | None
+    answer: asyncio.Future[list[Any]] | None
+    error: PartstreamError | None
+
+
+class _Settings(NamedTuple):
+    acks: int
+    timeout_ms: int
+    version: int
+
+
+async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
+    """Send every batch to the log; the answer comes when the log has answered."""
+    wire = Wire(data, at, flexible=call.version >= FLEXIBLE)
+    transactional_id = wire.string()
+    settings = _Settings(wire.int16(), wire.int32(), call.version)
+    sent: list[tuple[str | None, list[_Sent]]] = []
+    for _ in range(wire.count(3)):
+        name = wire.uuid() if call.version >= _BY_ID else wire.string()
+        partitions = []
+        for _ in range(wire.count(5)):
+            index, records = wire.int32(), wire.payload()
+            wire.tags()
+            if transactional_id is not None:
+                refusal = InvalidTxnState("there are no transactions yet")
+                partitions.append(_Sent(index, None, None, refusal))
+            else:
+                partitions.append(await _send(broker, settings, name or "", index, records))
+        wire.tags()
+        sent.append((name, partitions))
+    return _answer(broker, settings, sent)
+
+
+async def _send(
+    broker: Broker, settings: _Settings, name: str, index: int, records: bytes | None
+) -> _Sent:
+    """Check a batch, and send it behind all that was sent to its partition."""
+    topic: Topic | None = None
+    try:
+        if settings.acks not in (ALL, 0, 1):
+            raise InvalidRequest(f"acks={settings.acks}")
+        topic = broker.topics.known(name) if settings.version < _BY_ID else None
+        if topic is None:
+            topic = await _topic(broker, settings.version, name)
+        partition = topic.partition(index)
+        batch = checked(topic, records, settings.version)
+        least = topic.config.min_insync_replicas - 1 if settings.acks == ALL else 0
+        answer = broker.log.submit(partition, batch, ANY, least_replicas=least)
+        if answer is None:
+            await broker.store.ready(partition.slot)
+            answer = broker.log.submit(partition, batch, ANY, least_replicas=least)
+        if answer is None:
+            raise StoreUnavailable("the connection to Redis was lost again")
+    except PartstreamError as error:
+        return _Sent(index, topic, None, error)
+    return _Sent(index, topic, answer, None)
+
+
+async def _topic(broker: Broker, version: int, name: str) -> Topic:
+    if version >= _BY_ID:
+        return await broker.topics.by_id(name)
+    return await broker.topics.get(name)
+
+
+async def _answer(
+    broker: Broker, settings: _Settings, sent: list[tuple[str | None, list[_Sent]]]
+) -> Parts | None:
+    named = "topic_id" if settings.version >= _BY_ID else "name"
+    responses = []
+    codes = set()
+    for name, partitions in sent:
+        rows = [await _settled(broker, settings, one) for one in partitions]
+        codes |= {row["error_code"] for row in rows}
+        responses.append({named: name, "partition_responses": rows})
+    if settings.acks == 0:
+        if codes - {NONE}:
+            # There is no answer to say it in.
+            raise Refused(f"a batch with acks=0 was refused: error {max(codes)}")
+        return None
+    return [codec.response(KEY, settings.version, MOST).encode({"responses": responses})]
+
+
+async def _settled(broker: Broker, settings: _Settings, sent: _Sent) -> dict[str, Any]:
+    """The answer for one partition."""
+    error = sent.error
+    if sent.topic is not None and sent.answer is not None:
+        partition = sent.topic.partition(sent.number)
+        try:
+            result = appended(await _outcome(broker, partition, sent.answer))
+            await _confirm(broker, settings, sent.topic, partition, result)
+        except PartstreamError as failure:
+            error = failure
+        else:
+            broker.epochs.saw(partition, result.leader_epoch)
+            return {
+                "index": sent.number,
+                "error_code": NONE,
+                "base_offset": result.base_offset,
+                "log_append_time": result.append_time,
+                "log_start_offset": result.log_start,
+            }
+    return await _refused(broker, settings, sent, error)
+
+
+async def _outcome(
+    broker: Broker, partition: Partition, answer: asyncio.Future[list[Any]]
+) -> list[Any]:
+    await asyncio.wait((answer,))
+    error = answer.exception()
+    if error is not None:
+        raise await broker.store.mend(partition.slot, error)
+    return answer.result()
+
+
+async def _confirm(
+    broker: Broker, settings: _Settings, topic: Topic, partition: Partition, result: Appended
+) -> None:
+    """With acks=all: wait until every replica in sync has it, too."""
+    least = topic.config.min_insync_replicas - 1
+    fsync = topic.config.flush_messages == 1
+    if settings.acks != ALL or not (result.replicas or least or fsync):
+        return
+    barrier = broker.store.barrier(partition.slot)
+    try:
+        async with asyncio.timeout(max(0, settings.timeout_ms) / 1000):
+            await barrier.confirm(token=result.token, least_replicas=least, fsync=fsync)
+    except TimeoutError:
+        raise RequestTimedOut(f"the replicas did not confirm in {settings.timeout_ms} ms") from None
+
+
+async def _refused(
+    broker: Broker, settings: _Settings, sent: _Sent, error: PartstreamError | None
+) -> dict[str, Any]:
+    code = code_of(error) if error is not None else NONE
+    if isinstance(error, UnknownTopicId) and settings.version < _BY_ID:
+        # It was deleted, and may have been made again: its name is to be looked up anew.
+        code = UNKNOWN_TOPIC_OR_PARTITION
+        if sent.topic is not None:
+            with suppress(PartstreamError):
+                await broker.topics.get(sent.topic.name, fresh=True)
+    elif isinstance(error, InvalidRequest) and settings.acks not in (ALL, 0, 1):
+        code = INVALID_REQUIRED_ACKS
+    return {
+        "index": sent.number,
+        "error_code": code,
+        "base_offset": -1,
+        "log_append_time": -1,
+        "log_start_offset": -1,
+        "error_message": None if error is None or _is_plain(error) else str(error),
+    }
+
+
+def _is_plain(error: PartstreamError) -> bool:
+    """Whether the code says it all, as with Kafka's own answers."""
+    return isinstance(error, CorruptRecord | UnknownTopicOrPartition | UnknownTopicId)
