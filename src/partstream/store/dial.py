@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from redis.asyncio.connection import (
@@ -45,6 +46,7 @@ class Dialer:
         self._options.pop("sentinel_password", None)  # is for the sentinels alone
         self._client_id = client_id
         self._timeout = timeout
+        _check_files(self._options)
         try:
             self._make(Address("localhost", 1))
         except TypeError as error:
@@ -63,16 +65,30 @@ class Dialer:
                 await _connect(connection)
         except TimeoutError:
             await connection.disconnect(nowait=True)
+            hint = "; if it does not speak TLS: redis://" if self._tls else ""
             raise StoreUnavailable(
-                f"Redis at {address} did not answer within {self._timeout:g} s"
+                f"Redis at {address} did not answer within {self._timeout:g} s{hint}"
             ) from None
         except (RedisError, OSError) as error:
             await connection.disconnect(nowait=True)
-            raise translate(error, f"cannot connect to Redis at {address}") from error
+            failure = translate(error, f"cannot connect to Redis at {address}")
+            hint = self._hint(failure)
+            raise (type(failure)(f"{failure}{hint}") if hint else failure) from error
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
         return connection
+
+    def _hint(self, failure: PartstreamError) -> str:
+        """What a server that hangs up without a word may have meant."""
+        words = str(failure).lower()
+        if not any(word in words for word in ("reset", "closed", "broken pipe", "eof")):
+            return ""
+        if not self._tls:
+            return "; if it speaks TLS only: rediss://"
+        if "ssl_certfile" not in self._options:
+            return "; if it wants to see a certificate: ssl_certfile and ssl_keyfile"
+        return ""
 
     def _make(self, address: Address) -> RedisConnection:
         common: dict[str, Any] = {
@@ -87,6 +103,18 @@ class Dialer:
             return UnixDomainSocketConnection(path=address.host, **common)
         common.update(host=address.host, port=address.port, socket_keepalive=True)
         return SSLConnection(**common) if self._tls else Connection(**common)
+
+
+def _check_files(options: dict[str, Any]) -> None:
+    """Name the file that is not there; the connection would only say that some file is not.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+        path = options.get(name)
+        if path and not Path(path).is_file():
+            raise ConfigError(f"{name} {str(path)!r}: there is no such file")
 
 
 _connect: Callable[[RedisConnection], Awaitable[None]] = Connection.connect
