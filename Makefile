@@ -62,7 +62,7 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml
 
 $(VENV)/.developed: $(VENV)/.installed
 	@echo "Installing the development tools"
-	@$(PIP) --group dev
+	@$(PIP) --editable '.[embedded,gateway,speed]' --group dev
 	@touch $@
 
 $(VENV)/.documented: $(VENV)/.installed
