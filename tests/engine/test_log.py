@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from partstream.engine.reading import Cursor, fetch
+from partstream.engine import times
+from partstream.engine.reading import Cursor, Fetched, fetch
 from partstream.engine.times import offset_for_time
 from partstream.errors import (
     ForeignKey,
@@ -18,6 +19,7 @@ from partstream.errors import (
     UnknownServerError,
     UnknownTopicId,
 )
+from partstream.store.store import Store
 from tests.engine.logs import (
     NOW,
     Producer,
@@ -311,6 +313,27 @@ async def test_offsets_for_times_of_an_empty_log(redis_url: str, namespace: str)
         await own.log.append(partition, batch(b"a"))
         await own.log.delete_records(partition, -1)
         assert await offset_for_time(own.store, partition, 0) is None
+
+
+async def test_offsets_for_times_ask_for_no_giant_answer(
+    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches may be large: as a reader does, it asks for as many as fit in a budget."""
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(segment_bytes=2**31 - 1)
+        for number in range(20):
+            await own.log.append(partition, batch(10 if number < 8 else 500_000, at=NOW + number))
+        answers: list[int] = []
+
+        async def noting(store: Store, cursor: Cursor, max_bytes: int) -> Fetched:
+            fetched = await fetch(store, cursor, max_bytes)
+            answers.append(sum(len(stored.payload) for stored in fetched.batches))
+            return fetched
+
+        monkeypatch.setattr(times, "fetch", noting)
+        assert await offset_for_time(own.store, partition, NOW + 19) == (19, NOW + 19, 0)
+        assert 4 < len(answers) < 12
+        assert max(answers) <= 2**20
 
 
 # Deleting records.
