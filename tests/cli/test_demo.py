@@ -36,7 +36,7 @@ def test_all_is_proved(redis_url: str, namespace: str) -> None:
 @pytest.mark.faults
 def test_the_example_on_a_cluster(cluster_url: str) -> None:
     script = str(ROOT / "examples" / "flights" / "run.py")
-    with start(sys.executable, script, cluster_url, "--rate", "8000") as process:
+    with start(sys.executable, script, "--url", cluster_url, "--rate", "8000") as process:
         out, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (0, ""), out
     assert out.count("\nproved ") == 5

@@ -85,6 +85,13 @@ def test_the_file() -> None:
     assert all(flight_of(flight.value) == flight for flight in flights[:100])
 
 
+def test_the_example_has_the_same_file() -> None:
+    """It is there twice: beside its description, and in the package, which has no examples."""
+    name, root = "flights-2013-01.csv.gz", Path(__file__).parents[3]
+    packaged = root / "src" / "partstream" / "demo" / name
+    assert (root / "examples" / "flights" / name).read_bytes() == packaged.read_bytes()
+
+
 def test_journals_and_a_line_that_was_cut_off(tmp_path: Path) -> None:
     text = "".join(entry.line() for entry in RIGHT)
     Path(tmp_path, "a.journal").write_text(text + "99 a 0 5 1")
