@@ -141,6 +141,7 @@ class Reader:
     async def _read(self) -> None:
         """Fetch for ever; what passes is tried again, and what does not is the consumer's, too."""
         delay = self._shared.backoff_s
+        level = logging.WARNING
         while True:
             try:
                 await self._step()
@@ -149,11 +150,12 @@ class Reader:
             except PartstreamError as error:
                 if not error.retriable:
                     self._fail(error)
-                _logger.warning("reading %s failed, trying again: %s", self._partition, error)
+                _logger.log(level, "reading %s failed, trying again: %s", self._partition, error)
+                level = logging.DEBUG  # once an outage
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))
                 delay = min(delay * 2, self._shared.backoff_max_s)
             else:
-                delay = self._shared.backoff_s
+                delay, level = self._shared.backoff_s, logging.WARNING
 
     async def _locate(self) -> None:
         """Find out where to begin."""
