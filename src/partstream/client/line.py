@@ -131,11 +131,13 @@ class Line:
         """Whether something is on its way already, whose memory will come free."""
         return bool(self._in_flight or self._failed or self.queue.ready)
 
-    def unfinished(self) -> list[asyncio.Future[Any]]:
-        """What has to be done before all is settled that was accepted until now."""
+    async def finish(self) -> None:
+        """Return when all is settled that was accepted until now."""
         outcomes = [asyncio.wrap_future(batch.outcome.future) for batch in self._batches()]
+        self.hurry()
+        await asyncio.gather(*outcomes, return_exceptions=True)
         # With acks=0 the outcome is known before the batch has left.
-        return [*outcomes, *self._answers]
+        await asyncio.gather(*self._answers, return_exceptions=True)
 
     async def abandon(self, error: errors.PartstreamError) -> int:
         """Give up what is not acknowledged, and take nothing more; says how many records it was."""

@@ -357,11 +357,7 @@ class Producer:
         _ = self._session.store
 
     async def _flush(self) -> None:
-        waiting = [future for line in self._lines.values() for future in line.unfinished()]
-        for line in self._lines.values():
-            line.hurry()
-        if waiting:
-            await asyncio.gather(*waiting, return_exceptions=True)
+        await asyncio.gather(*(line.finish() for line in self._lines.values()))
 
     def _take_no_more(self) -> None:
         self._closing = True
