@@ -183,8 +183,9 @@ def note(journal: Journal, client: str, records: list[Record]) -> None:
         return
     at = now()
     reads = []
+    by_partition = sorted(records, key=lambda record: record.partition)  # which keeps their order
     for _, group in groupby(
-        enumerate(records), key=lambda pair: (pair[1].partition, pair[1].offset - pair[0])
+        enumerate(by_partition), key=lambda pair: (pair[1].partition, pair[1].offset - pair[0])
     ):
         run = [record for _, record in group]
         values = [record.value.decode() for record in run]
@@ -249,7 +250,9 @@ class Rereader:
     async def _jump(self) -> None:
         name = self._rng.choice(self._world.names)
         try:
-            position = await asyncio.wait_for(self._consumer.position(name), 5)
+            # Not wait_for: Python 3.11's loses a cancellation that comes with the result.
+            async with asyncio.timeout(5):
+                position = await self._consumer.position(name)
         except (PartstreamError, TimeoutError) as error:
             self._world.trouble(self._name, "position", error)
             return

@@ -134,8 +134,11 @@ class Crew:
         finally:
             hand.process.send_signal(signal.SIGCONT)
 
-    async def tell(self, command: str, until: str, within: float) -> None:
-        """Give all a command, and wait until they have obeyed; whoever has not is stuck."""
+    async def tell(self, command: str, until: str, within: float) -> bool:
+        """Give all a command, and wait until they have obeyed; whoever has not is stuck.
+
+        Returns whether all have.
+        """
         for hand in self._hands:
             hand.say(command)
         heard = await asyncio.gather(*(hand.heard(until, within) for hand in self._hands))
@@ -148,7 +151,9 @@ class Crew:
                 )
         if not all(heard):
             await asyncio.sleep(0.5)  # they print where they are
+        return all(heard)
 
     async def end(self) -> None:
         """End all workers, stuck or not."""
-        await asyncio.gather(*(hand.kill() for hand in self._hands))
+        hands, self._hands = self._hands, []
+        await asyncio.gather(*(hand.kill() for hand in hands))

@@ -210,7 +210,7 @@ def _reader(rng: random.Random) -> Client:
             "max_poll_records": rng.choice([20, 500]),
             "request_timeout_ms": 5_000,
         },
-        {"seek": rng.choice([0.0, 0.02, 0.1]), "work": rng.choice([0.0, 0.02])},
+        {"seek": rng.choice([0.0, 0.02, 0.05]), "work": rng.choice([0.02, 0.1])},
     )
 
 

@@ -16,7 +16,7 @@ from tests.chaos.history import (
     Told,
 )
 from tests.chaos.judge.anomaly import Anomaly, Promise
-from tests.chaos.judge.view import View
+from tests.chaos.judge.view import View, short
 
 
 def one_owner(seen: View) -> Iterator[Anomaly]:
@@ -50,7 +50,7 @@ def committed_was_read(seen: View) -> Iterator[Anomaly]:
             yield Anomaly(
                 "committed unread",
                 f"{committed} is committed in partition {partition}, and nobody was given "
-                f"{len(missing)} records below it; the first is {missing[0].value} at "
+                f"{len(missing)} records below it; the first is {short(missing[0].value)} at "
                 f"{missing[0].offset}",
             )
         end = seen.ends.get(partition)

@@ -19,7 +19,7 @@ from tests.chaos.history import (
     Stuck,
 )
 from tests.chaos.judge.anomaly import Anomaly, Promise
-from tests.chaos.judge.view import View
+from tests.chaos.judge.view import View, short
 
 _GROWTH_KB = 48 * 1024
 """A worker may grow by so much after its first third."""
@@ -45,7 +45,9 @@ def nobody_is_stuck(seen: View) -> Iterator[Anomaly]:
         if sent.value not in fates and seen.killed_at(sent.client) is None:
             open_sends[sent.client].append(sent.value)
     for client, values in open_sends.items():
-        yield Anomaly("stuck", f"{client} never heard of {len(values)} records: {values[0]} first")
+        yield Anomaly(
+            "stuck", f"{client} never heard of {len(values)} records: {short(values[0])} first"
+        )
     ended = {(event.client, event.number) for event in seen.of(CommitEnded)}
     for commit in seen.of(CommitBegun):
         if (commit.client, commit.number) not in ended and seen.killed_at(commit.client) is None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from tests.chaos.history import Acked, Began, Failed, LossSeen, Sent, Stored
 from tests.chaos.judge.anomaly import Anomaly, Promise
-from tests.chaos.judge.view import View
+from tests.chaos.judge.view import View, short
 
 
 def dense(seen: View) -> Iterator[Anomaly]:
@@ -49,11 +49,11 @@ def sent_once(seen: View) -> Iterator[Anomaly]:
         event = sent.get(value)
         where = ", ".join(f"{row.partition}@{row.offset}" for row in found)
         if event is None or event.key != found[0].key:
-            yield Anomaly("phantom", f"{value} is at {where}, and nobody sent it so")
+            yield Anomaly("phantom", f"{short(value)} is at {where}, and nobody sent it so")
         elif value in refused:
-            yield Anomaly("phantom", f"{value} was refused, and is at {where}")
+            yield Anomaly("phantom", f"{short(value)} was refused, and is at {where}")
         elif len(found) > 1 and event.client in idempotent:
-            yield Anomaly("duplicate", f"{value} is at {where}")
+            yield Anomaly("duplicate", f"{short(value)} is at {where}")
 
 
 def ordered(seen: View) -> Iterator[Anomaly]:
@@ -75,8 +75,8 @@ def ordered(seen: View) -> Iterator[Anomaly]:
             if before is not None and before[0] > at:
                 yield Anomaly(
                     "reordered",
-                    f"partition {partition}: {row.value} at {row.offset} stands behind "
-                    f"{before[1].value} at {before[1].offset}, which was sent later",
+                    f"partition {partition}: {short(row.value)} at {row.offset} stands behind "
+                    f"{short(before[1].value)} at {before[1].offset}, which was sent later",
                 )
             else:
                 latest[client] = (at, row)
@@ -95,9 +95,10 @@ def kept(seen: View, promise: Promise) -> Iterator[Anomaly]:
     for ack in acks:
         if seen.stored(ack.partition, ack.offset) == ack.value:
             continue
+        now = short(seen.stored(ack.partition, ack.offset))
         what = (
-            f"{ack.value} was acknowledged at {ack.partition}@{ack.offset}, where there is now "
-            f"{seen.stored(ack.partition, ack.offset)}"
+            f"{short(ack.value)} was acknowledged at {ack.partition}@{ack.offset}, where there is "
+            f"now {now}"
         )
         if not promise.may_lose:
             yield Anomaly("lost", what)

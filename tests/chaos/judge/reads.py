@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.chaos.history import Assigned, Event, Gone, Moved, Read, Told
 from tests.chaos.judge.anomaly import Anomaly
-from tests.chaos.judge.view import View
+from tests.chaos.judge.view import View, short
 
 
 def contiguous(seen: View) -> Iterator[Anomaly]:
@@ -53,8 +53,8 @@ def divergent(seen: View) -> Iterator[Anomaly]:
                             if gone is not None:
                                 yield Anomaly(
                                     "divergent",
-                                    f"{client} read {gone[1]} at {partition}@{gone[0]}, which is "
-                                    f"gone, and then {value} at {offset} without being told",
+                                    f"{client} read {short(gone[1])} at {partition}@{gone[0]}, which "
+                                    f"is gone, and then {short(value)} at {offset} without being told",
                                 )
                                 gone = None
                         elif gone is None or offset < gone[0]:
@@ -73,8 +73,8 @@ def explained(seen: View) -> Iterator[Anomaly]:
             if seen.stored(event.partition, offset) != value:
                 yield Anomaly(
                     "divergent",
-                    f"{event.client} read {value} at {event.partition}@{offset}, where there is "
-                    f"{seen.stored(event.partition, offset)}, in the same leader epoch",
+                    f"{event.client} read {short(value)} at {event.partition}@{offset}, where there "
+                    f"is {short(seen.stored(event.partition, offset))}, in the same leader epoch",
                 )
 
 

@@ -40,6 +40,11 @@ class View:
         return None if found is None else found.value
 
 
+def short(value: str | None) -> str:
+    """A value without what only makes it long."""
+    return "nothing" if value is None else value.rpartition("/")[0] or value
+
+
 def worker_of(client: str) -> str:
     """The worker in which a client lives."""
     return client.partition("-")[0]
