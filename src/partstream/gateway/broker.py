@@ -43,6 +43,16 @@ class Broker:
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the gateway ends: nobody is to wait any more."""
 
+    async def named(self, name: str | None, topic_id: str | None) -> Topic:
+        """The topic that a request means: newer versions give its id, older ones its name.
+
+        Raises:
+            UnknownTopicId, UnknownTopicOrPartition, InvalidTopic: as they say.
+        """
+        if topic_id is not None or name is None:
+            return await self.topics.by_id(topic_id or "")
+        return self.topics.known(name) or await self.topics.get(name)
+
     async def create_topic(
         self, name: str, partitions: int, configs: Mapping[str, object] | None = None
     ) -> Topic:

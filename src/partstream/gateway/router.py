@@ -13,13 +13,12 @@ from partstream.gateway import codec
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Input, Malformed
 from partstream.gateway.connection import Answer, Connection, Parts, Refused
-from partstream.gateway.faults import code_of
+from partstream.gateway.faults import UNSUPPORTED_VERSION, code_of
 from partstream.gateway.table import BY_KEY, Api
 
 _logger = logging.getLogger(__name__)
 
 API_VERSIONS = 18
-UNSUPPORTED_VERSION = 35
 
 _HEADER = Packer(">hhih")
 _INT32 = Packer(">i")

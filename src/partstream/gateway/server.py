@@ -7,6 +7,8 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 
+import re2
+
 from partstream.config.gateway import GatewayConfig, host_and_port
 from partstream.engine.groups.consumer_groups import ConsumerGroups
 from partstream.engine.log import Log
@@ -19,6 +21,7 @@ from partstream.gateway.epochs import Epochs
 from partstream.gateway.registry import Registry
 from partstream.gateway.router import Router
 from partstream.gateway.table import BY_KEY
+from partstream.groups import patterns
 from partstream.store.store import Store
 
 _logger = logging.getLogger(__name__)
@@ -67,6 +70,7 @@ class Gateway:
 
     async def _start(self) -> None:
         config = self.config
+        use_re2()
         listener = self._bind()
         self._closers.append(lambda: _close(listener))
         store = await Store.connect(**config.connection())
@@ -181,6 +185,13 @@ class Gateway:
                 if not connection.busy and connection.active_at < loop.time() - allowed:
                     _logger.debug("%s: idle; disconnected", connection.peer)
                     connection.abort()
+
+
+def use_re2() -> None:
+    """Match topic names by RE2, as Kafka does: a pattern from the wire cannot run for long."""
+    options = re2.Options()
+    options.log_errors = False
+    patterns.use(lambda pattern: re2.compile(pattern, options), re2.error)
 
 
 async def _close(thing: socket.socket | Topics) -> None:

@@ -15,10 +15,19 @@ from partstream.gateway.codec import Struct
 from partstream.gateway.connection import Answer
 from partstream.gateway.handlers import (
     api_versions,
+    consumer_group_describe,
+    consumer_group_heartbeat,
+    delete_groups,
+    describe_groups,
     fetch,
+    find_coordinator,
     init_producer_id,
+    list_groups,
     list_offsets,
     metadata,
+    offset_commit,
+    offset_delete,
+    offset_fetch,
     offset_for_leader_epoch,
     produce,
 )
@@ -60,9 +69,18 @@ TABLE: tuple[Api, ...] = (
     Api(1, "Fetch", fetch.LEAST, fetch.MOST, fetch.FLEXIBLE, raw=fetch.handle),
     Api(2, "ListOffsets", 1, 11, 6, list_offsets.handle),
     Api(3, "Metadata", 0, 13, 9, metadata.handle),
+    Api(8, "OffsetCommit", 2, 10, 8, offset_commit.handle),
+    Api(9, "OffsetFetch", 1, 10, 6, offset_fetch.handle),
+    Api(10, "FindCoordinator", 0, 6, 3, find_coordinator.handle),
+    Api(15, "DescribeGroups", 0, 6, 5, describe_groups.handle),
+    Api(16, "ListGroups", 0, 5, 3, list_groups.handle),
     Api(18, "ApiVersions", 0, 4, 3, api_versions.handle),
     Api(22, "InitProducerId", 0, 5, 2, init_producer_id.handle),
     Api(23, "OffsetForLeaderEpoch", 2, 4, 4, offset_for_leader_epoch.handle),
+    Api(42, "DeleteGroups", 0, 2, 2, delete_groups.handle),
+    Api(47, "OffsetDelete", 0, 0, NEVER, offset_delete.handle),
+    Api(68, "ConsumerGroupHeartbeat", 0, 1, 0, consumer_group_heartbeat.handle),
+    Api(69, "ConsumerGroupDescribe", 0, 1, 0, consumer_group_describe.handle),
 )
 
 BY_KEY: dict[int, Api] = {api.key: api for api in TABLE}

@@ -1,14 +1,42 @@
 """Regular expressions over topic names: which topics a member's pattern means.
 
-One place, so that another engine can stand in for Python's where patterns come from strangers.
+Python's own engine can be made to run for hours by a pattern, so whoever takes patterns from
+strangers puts another in its place.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from partstream.errors import InvalidRegularExpression
+
+
+class Pattern(Protocol):
+    """A compiled pattern."""
+
+    def fullmatch(self, string: str, /) -> object:
+        """Something true if the pattern matches all of it."""
+
+
+_engine: Callable[[str], Pattern] = re.compile
+_refusal: type[Exception] = re.error
+
+
+def use(engine: Callable[[str], Pattern], refusal: type[Exception]) -> None:
+    """Compile patterns by `engine` from now on, in this process; it refuses with `refusal`."""
+    global _engine, _refusal
+    _engine, _refusal = engine, refusal
+
+
+def _compiled(pattern: str) -> Pattern:
+    try:
+        return _engine(pattern)
+    except _refusal as error:
+        raise InvalidRegularExpression(
+            f"{pattern!r} is not a valid regular expression: {error}"
+        ) from None
 
 
 def check(pattern: str) -> None:
@@ -17,12 +45,7 @@ def check(pattern: str) -> None:
     Raises:
         InvalidRegularExpression: it is not; the message says where and why.
     """
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise InvalidRegularExpression(
-            f"{pattern!r} is not a valid regular expression: {error}"
-        ) from None
+    _compiled(pattern)
 
 
 def matching(pattern: str, names: Iterable[str]) -> list[str]:
@@ -31,6 +54,5 @@ def matching(pattern: str, names: Iterable[str]) -> list[str]:
     Raises:
         InvalidRegularExpression: the pattern is not valid.
     """
-    check(pattern)
-    matches = re.compile(pattern).fullmatch
+    matches = _compiled(pattern).fullmatch
     return [name for name in names if matches(name)]

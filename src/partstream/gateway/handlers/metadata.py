@@ -10,11 +10,7 @@ from partstream.errors import PartstreamError, UnknownTopicId, UnknownTopicOrPar
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.faults import NONE, code_of
-
-TOPIC_OPERATIONS = 0b1101_1111_1000
-"""What may be done to a topic: read, write, create, delete, alter, describe, and its configs."""
-CLUSTER_OPERATIONS = 0b1_0111_1010_0000 & ~0b1000_0000_0000_0000
-NOT_ASKED = -(2**31)
+from partstream.gateway.names import CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS
 
 
 async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:

@@ -1,0 +1,77 @@
+"""ConsumerGroupHeartbeat (68), versions 0-1: a member of a consumer group joins, lives, rebalances
+and leaves (KIP-848)."""
+
+from __future__ import annotations
+
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from typing import Any
+
+from partstream.engine.groups import Heartbeat
+from partstream.errors import PartstreamError
+from partstream.gateway.broker import Broker, Call
+from partstream.gateway.codec import Struct
+from partstream.gateway.faults import NONE, group_code_of
+from partstream.groups.requests import JOIN
+from partstream.groups.rows import Partitions
+
+
+async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
+    """Pass the heartbeat on to the group coordinator."""
+    try:
+        beat = await _beat(broker, call, request)
+    except PartstreamError as error:
+        return {"error_code": group_code_of(error), "error_message": str(error)}
+    assignment = beat.assignment
+    return {
+        "error_code": NONE,
+        "member_id": beat.member_id,
+        "member_epoch": beat.member_epoch,
+        "heartbeat_interval": beat.heartbeat_interval_ms,
+        "assignment": None if assignment is None else {"topic_partitions": by_topic(assignment)},
+    }
+
+
+async def _beat(broker: Broker, call: Call, request: Struct) -> Heartbeat:
+    config = broker.config
+    member_id = request.member_id
+    if not member_id and call.version == 0 and request.member_epoch == JOIN:
+        member_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    owned = request.topic_partitions
+    # What the member owns follows from the last answer that went to it on this connection.
+    told = call.connection.memory
+    key = (request.group_id, member_id)
+    epoch, version = told.get(key, (JOIN, None))
+    beat = await broker.groups.heartbeat(
+        request.group_id,
+        member_id,
+        request.member_epoch,
+        instance_id=request.instance_id,
+        rack=request.rack_id,
+        rebalance_timeout_ms=request.rebalance_timeout,
+        client_id=call.client_id,
+        host=f"/{call.connection.peer}",
+        subscribed_topics=request.subscribed_topic_names,
+        subscribed_regex=request.subscribed_topic_regex,
+        assignor=request.server_assignor,
+        owned=None
+        if owned is None
+        else [(topic.topic_id or "", number) for topic in owned for number in topic.partitions],
+        session_timeout_ms=config.group_consumer_session_timeout_ms,
+        heartbeat_interval_ms=config.group_consumer_heartbeat_interval_ms,
+        seen=version if epoch == request.member_epoch else None,
+    )
+    if beat.member_epoch > JOIN:
+        told[key] = (beat.member_epoch, beat.version)
+    else:
+        told.pop(key, None)
+    return beat
+
+
+def by_topic(partitions: Partitions) -> list[dict[str, Any]]:
+    """Partitions as the protocol lists them."""
+    numbers: dict[str, list[int]] = {}
+    for topic_id, number in sorted(partitions):
+        numbers.setdefault(topic_id, []).append(number)
+    return [{"topic_id": topic_id, "partitions": these} for topic_id, these in numbers.items()]

@@ -1,0 +1,50 @@
+"""FindCoordinator (10), versions 0-6: the gateway that a group's members are to talk to.
+
+Any gateway would do; that all members of a group talk to one only spares the others work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from partstream.gateway.broker import Broker, Call
+from partstream.gateway.codec import Struct
+from partstream.gateway.faults import COORDINATOR_NOT_AVAILABLE, INVALID_REQUEST, NONE
+
+GROUP, TRANSACTION, SHARE = range(3)
+_MANY = 4
+"""The version since which there are several keys in one request (KIP-699)."""
+
+
+async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
+    """The coordinator of each key."""
+    if call.version < _MANY:
+        return _find(broker, request.key_type, request.key)
+    return {
+        "coordinators": [
+            {"key": key, **_find(broker, request.key_type, key)} for key in request.coordinator_keys
+        ]
+    }
+
+
+def _find(broker: Broker, key_type: int, key: str) -> dict[str, Any]:
+    if key_type == GROUP:
+        node = broker.registry.coordinator(key)
+        return {
+            "error_code": NONE,
+            "error_message": "NONE",
+            "node_id": node.id,
+            "host": node.host,
+            "port": node.port,
+        }
+    code, message = INVALID_REQUEST, f"Unknown coordinator type {key_type}"
+    if key_type in (TRANSACTION, SHARE):
+        code, message = COORDINATOR_NOT_AVAILABLE, "The coordinator is not available."
+    return {
+        "error_code": code,
+        "error_message": message,
+        "node_id": -1,
+        "host": "",
+        "port": -1,
+    }
