@@ -288,6 +288,14 @@ def test_an_embedded_url_with_other_parts_is_refused(url: str) -> None:
         shared.acquire(url)
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for path in (file, file / "below"):
+        with pytest.raises(ConfigError, match=f"data folder {path} cannot be made"):
+            shared.acquire(f"embedded://{path}")
+
+
 def test_which_urls_are_embedded() -> None:
     assert shared.is_embedded("embedded:")
     assert shared.is_embedded("EMBEDDED:///data")

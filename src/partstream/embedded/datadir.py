@@ -13,7 +13,7 @@ from pathlib import Path
 
 from partstream.embedded import resp
 from partstream.embedded.process import secret_part
-from partstream.errors import PartstreamError
+from partstream.errors import ConfigError, PartstreamError
 
 _ATTACH_TIMEOUT = 30.0
 
@@ -39,8 +39,18 @@ class DataDir:
     """A data folder, its lock and the note that says where its server listens."""
 
     def __init__(self, path: Path) -> None:
+        """Make the folder, unless it is there.
+
+        Raises:
+            ConfigError: it cannot be made, or not be written to.
+        """
         self.path = path.expanduser().absolute()
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"the data folder {path} cannot be made: {error.strerror}") from error
+        if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
+            raise ConfigError(f"the data folder {path} cannot be written to")
         self._lock = self.path / "server.lock"
         self._note = self.path / "server.json"
 

@@ -67,7 +67,7 @@ def acquire(url: str) -> Lease:
     """Start the server of an `embedded:` URL, or share the one that runs. Blocks while it starts.
 
     Raises:
-        ConfigError: the URL is not valid.
+        ConfigError: the URL is not valid, or its folder cannot be made.
         NoEmbeddedServer: there is no server binary on this machine.
         StoreUnavailable: the server did not come up.
     """
