@@ -146,27 +146,34 @@ class Standalone(Servers):
         (found,) = self._data.glob("appendonlydir/*.incr.aof")
         return found
 
+    async def _start(self) -> None:
+        await self.in_thread(self._server.start)
+        self.filled()
+
     async def do_kill(self, blow: Blow) -> str:
         await self.in_thread(self._server.kill)
         await asyncio.sleep(blow.seconds)
-        await self.in_thread(self._server.start)
+        await self._start()
         return f"down for {blow.seconds} s"
 
     async def do_restart(self, blow: Blow) -> str:
         await self.in_thread(self._server.stop)
         await asyncio.sleep(blow.seconds / 2)
-        await self.in_thread(self._server.start)
+        await self._start()
         return f"down for {blow.seconds / 2} s"
 
     async def do_tear(self, blow: Blow) -> str:
-        """A crash of the machine: what was written last never reached the disk."""
+        """A crash of the machine: what was written last never reached the disk.
+
+        What was there when the server started has reached it by now.
+        """
         await self.in_thread(self._server.kill)
         file = self._file()
         size = file.stat().st_size
         left = max(self._floor, size - blow.pick % TORN_AT_MOST)
         with file.open("r+b") as data:
             data.truncate(left)
-        await self.in_thread(self._server.start)
+        await self._start()
         return f"{size - left} bytes of {size}"
 
     async def do_pause(self, blow: Blow) -> str:

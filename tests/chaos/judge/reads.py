@@ -51,11 +51,7 @@ def divergent(seen: View) -> Iterator[Anomaly]:
                     for offset, value in enumerate(event.values, event.offset):
                         if seen.stored(partition, offset) == value:
                             if gone is not None:
-                                yield Anomaly(
-                                    "divergent",
-                                    f"{client} read {short(gone[1])} at {partition}@{gone[0]}, which "
-                                    f"is gone, and then {short(value)} at {offset} without being told",
-                                )
+                                yield _silent(client, partition, gone, (offset, value))
                                 gone = None
                         elif gone is None or offset < gone[0]:
                             gone = (offset, value)
@@ -70,12 +66,21 @@ def explained(seen: View) -> Iterator[Anomaly]:
         if end is None or end.epochs > 1:
             continue
         for offset, value in enumerate(event.values, event.offset):
-            if seen.stored(event.partition, offset) != value:
+            now = seen.stored(event.partition, offset)
+            if now != value:
                 yield Anomaly(
                     "divergent",
-                    f"{event.client} read {short(value)} at {event.partition}@{offset}, where there "
-                    f"is {short(seen.stored(event.partition, offset))}, in the same leader epoch",
+                    f"{event.client} read {short(value)} at {event.partition}@{offset}, where "
+                    f"there is {short(now)}, in the same leader epoch",
                 )
+
+
+def _silent(client: str, partition: int, gone: tuple[int, str], then: tuple[int, str]) -> Anomaly:
+    return Anomaly(
+        "divergent",
+        f"{client} read {short(gone[1])} at {partition}@{gone[0]}, which is gone, and then "
+        f"{short(then[1])} at {then[0]} without being told",
+    )
 
 
 def _streams(seen: View) -> dict[tuple[str, int], list[Event]]:
