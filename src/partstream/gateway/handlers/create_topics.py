@@ -1,0 +1,117 @@
+"""CreateTopics (19), versions 2-7: topics, their partitions and configs.
+
+Replicas are Redis's own: any replication factor is taken, since applications ask for the one that
+they would have on Kafka. An assignment to brokers only says how many partitions there are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from partstream.config.names import validate_partitions, validate_topic_name
+from partstream.config.topic import TopicConfig
+from partstream.errors import (
+    InvalidPartitions,
+    InvalidReplicationFactor,
+    InvalidRequest,
+    PartstreamError,
+    TopicAlreadyExists,
+    UnknownTopicOrPartition,
+)
+from partstream.gateway.broker import Broker, Call
+from partstream.gateway.codec import Struct
+from partstream.gateway.configs import DEFAULT, DYNAMIC_TOPIC
+from partstream.gateway.faults import NONE, code_of
+
+UNSET = -1
+"""Partitions or replicas by default (KIP-464)."""
+
+
+async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
+    """Create each topic, or say why not."""
+    names = Counter(topic.name for topic in request.topics)
+    rows = []
+    seen: set[str] = set()
+    for topic in request.topics:
+        if topic.name in seen:
+            continue
+        seen.add(topic.name)
+        rows.append(await _topic(broker, topic, names[topic.name] > 1, request.validate_only))
+    return {"topics": rows}
+
+
+async def _topic(
+    broker: Broker, asked: Struct, twice: bool, validate_only: bool
+) -> Mapping[str, Any]:
+    try:
+        if twice:
+            raise InvalidRequest("Duplicate topic name.")
+        partitions = _partitions(broker, asked)
+        replicas = _replicas(asked)
+        config = TopicConfig.from_overrides(
+            broker.topic_config({config.name: config.value for config in asked.configs})
+        )
+        topic_id = await _create(broker, asked.name, partitions, config, validate_only)
+    except PartstreamError as error:
+        return {"name": asked.name, "error_code": code_of(error), "error_message": str(error)}
+    overrides = config.overrides()
+    return {
+        "name": asked.name,
+        "topic_id": topic_id,
+        "error_code": NONE,
+        "num_partitions": partitions,
+        "replication_factor": replicas,
+        "configs": [
+            {
+                "name": name,
+                "value": value,
+                "config_source": DYNAMIC_TOPIC if name in overrides else DEFAULT,
+            }
+            for name, value in config.as_strings().items()
+        ],
+    }
+
+
+async def _create(
+    broker: Broker, name: str, partitions: int, config: TopicConfig, validate_only: bool
+) -> str | None:
+    if not validate_only:
+        return (await broker.topics.create(name, partitions, config)).id
+    validate_topic_name(name)
+    validate_partitions(partitions)
+    try:
+        await broker.topics.get(name, fresh=True)
+    except UnknownTopicOrPartition:
+        return None
+    raise TopicAlreadyExists(f"Topic '{name}' already exists.")
+
+
+def _partitions(broker: Broker, asked: Struct) -> int:
+    count: int = asked.num_partitions
+    if asked.assignments:
+        if count != UNSET or asked.replication_factor != UNSET:
+            raise InvalidRequest(
+                "A manual partition assignment was specified, but numPartitions or "
+                "replicationFactor was not set to -1."
+            )
+        return len(asked.assignments)
+    if count == UNSET:
+        return broker.config.num_partitions
+    if count <= 0:
+        raise InvalidPartitions("Number of partitions was set to an invalid non-positive value.")
+    return count
+
+
+def _replicas(asked: Struct) -> int:
+    factor: int = asked.replication_factor
+    if asked.assignments:
+        return len(asked.assignments[0].broker_ids)
+    if factor == UNSET:
+        return 1
+    if factor <= 0:
+        raise InvalidReplicationFactor(
+            "Replication factor must be larger than 0, or -1 to use the default value."
+        )
+    return factor

@@ -1,0 +1,81 @@
+"""DescribeTopicPartitions (75), version 0: partitions page by page (KIP-966)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from partstream.engine.partition import Topic
+from partstream.errors import InvalidRequest, PartstreamError
+from partstream.gateway.broker import Broker, Call
+from partstream.gateway.codec import Struct
+from partstream.gateway.faults import NONE, code_of
+from partstream.gateway.names import TOPIC_OPERATIONS
+
+_MOST = 2_000
+"""Partitions in one answer, Kafka's max.request.partition.size.limit."""
+
+
+async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
+    """Partitions of all topics, or of those that were named, from the cursor on."""
+    limit = min(max(1, request.response_partition_limit), _MOST)
+    cursor = request.cursor
+    if cursor is not None and cursor.partition_index < 0:
+        raise InvalidRequest(
+            f"DescribeTopicPartitionsRequest cursor partition must be valid: {cursor}"
+        )
+    every = await broker.topics.all()
+    names = sorted({topic.name for topic in request.topics} if request.topics else every)
+    rows: list[Mapping[str, Any]] = []
+    for name in names:
+        begin = 0
+        if cursor is not None:
+            if name < cursor.topic_name:
+                continue
+            begin = cursor.partition_index if name == cursor.topic_name else 0
+        if limit <= 0:
+            return {"topics": rows, "next_cursor": {"topic_name": name, "partition_index": begin}}
+        topic = every.get(name)
+        if topic is None:
+            rows.append({"error_code": await _missing(broker, name), "name": name})
+            continue
+        rows.append(await _topic(broker, topic, begin, limit))
+        end = begin + limit
+        if end < len(topic.partitions):
+            return {"topics": rows, "next_cursor": {"topic_name": name, "partition_index": end}}
+        limit -= max(0, len(topic.partitions) - begin)
+    return {"topics": rows, "next_cursor": None}
+
+
+async def _missing(broker: Broker, name: str) -> int:
+    try:
+        await broker.topics.get(name)
+    except PartstreamError as error:
+        return code_of(error)
+    return NONE
+
+
+async def _topic(broker: Broker, topic: Topic, begin: int, limit: int) -> Mapping[str, Any]:
+    epochs = await broker.epochs.of(topic)
+    partitions = []
+    for partition in topic.partitions[begin : begin + limit]:
+        nodes = [node.id for node in broker.registry.replicas(topic.id, partition.index)]
+        partitions.append(
+            {
+                "error_code": NONE,
+                "partition_index": partition.index,
+                "leader_id": nodes[0],
+                "leader_epoch": epochs[partition.index],
+                "replica_nodes": nodes,
+                "isr_nodes": nodes,
+                "eligible_leader_replicas": [],
+                "last_known_elr": [],
+            }
+        )
+    return {
+        "error_code": NONE,
+        "name": topic.name,
+        "topic_id": topic.id,
+        "partitions": partitions,
+        "topic_authorized_operations": TOPIC_OPERATIONS,
+    }
