@@ -184,3 +184,25 @@ async def test_acks_0_goes_on_after_a_cut(server: Server, namespace: str) -> Non
         await until(lambda: producer.store.router.node(0).ready is None)
         await producer.send("t", b"second")
     assert await values(server.url, namespace, "t") == [[b"first", b"second"]]
+
+
+async def test_a_request_that_comes_late_is_not_carried_out(server: Server, namespace: str) -> None:
+    """The server hears no more of a connection that was given up. Without idempotence it shows."""
+    await make_topic(server.url, namespace, "t")
+    async with (
+        Proxy(server.url) as proxy,
+        Producer(
+            proxy.url, namespace=namespace, linger_ms=0, enable_idempotence=False, **QUICK
+        ) as producer,
+    ):
+        await (await producer.send("t", b"first"))
+        proxy.judge_request = lambda data: Fate.HOLD if b"EVALSHA" in data else Fate.PASS
+        second = await producer.send("t", b"second")
+        await until(lambda: proxy.holding)
+        proxy.judge_request = lambda _: Fate.PASS
+        proxy.cut()
+        assert (await second).offset == 1
+        proxy.release()
+        await until(lambda: not proxy.holding)
+        assert (await (await producer.send("t", b"third"))).offset == 2
+    assert await values(server.url, namespace, "t") == [[b"first", b"second", b"third"]]

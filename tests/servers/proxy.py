@@ -19,6 +19,8 @@ class Fate(Enum):
     CUT = "cut"
     """They are not passed on, and the connection is cut."""
     PASS_AND_CUT = "pass and cut"
+    HOLD = "hold"
+    """Requests only: they are passed on when `release` is called, even if the client has gone."""
 
 
 Judge = Callable[[bytes], Fate]
@@ -48,6 +50,9 @@ class Proxy:
         """Asked of everything that the server sends."""
         self.refusing = False
         """Whether new connections are closed at once."""
+        self._released = asyncio.Event()
+        self.holding = 0
+        """How many connections hold a request back."""
         self.cuts = 0
         """How many connections were cut."""
 
@@ -71,6 +76,11 @@ class Proxy:
         """Cut every connection."""
         for link in tuple(self._links):
             link.cut()
+
+    def release(self) -> None:
+        """Pass on what is held back."""
+        self._released.set()
+        self._released.clear()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -146,6 +156,8 @@ class _Link:
                 if fate is Fate.CUT:
                     self.cut()
                     break
+                if fate is Fate.HOLD:
+                    await self._hold()
                 if proxy._to_lose and not self._losing and proxy._marker in data:
                     proxy._to_lose -= 1
                     self._losing = True
@@ -157,6 +169,13 @@ class _Link:
         with suppress(OSError):
             to_server.write_eof()
 
+    async def _hold(self) -> None:
+        self._proxy.holding += 1
+        try:
+            await self._proxy._released.wait()
+        finally:
+            self._proxy.holding -= 1
+
     async def _answers(self, from_server: asyncio.StreamReader) -> None:
         with suppress(OSError):
             while data := await from_server.read(_CHUNK):
@@ -166,6 +185,6 @@ class _Link:
                 if fate is not Fate.CUT:
                     self._to_client.write(data)
                     await self._to_client.drain()
-                if fate is not Fate.PASS:
+                if fate in (Fate.CUT, Fate.PASS_AND_CUT):
                     self.cut()
         self._to_client.transport.abort()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from redis.asyncio.connection import (
     Connection,
@@ -16,7 +16,7 @@ from redis.asyncio.connection import (
 from redis.exceptions import RedisError
 
 from partstream.errors import ConfigError, PartstreamError, StoreTooOld, StoreUnavailable
-from partstream.store.replies import translate
+from partstream.store.replies import is_reply, translate
 from partstream.store.target import Address
 
 RedisConnection: TypeAlias = Connection | UnixDomainSocketConnection
@@ -35,6 +35,14 @@ class Greeting:
     """`standalone`, `cluster` or `sentinel`."""
     role: str
     """`master` or `replica`."""
+
+
+class Identity(NamedTuple):
+    """A connection as its server sees it."""
+
+    client_id: str
+    address: str
+    """Ids begin again with the server; together with this one it is nobody else's."""
 
 
 class Dialer:
@@ -140,6 +148,21 @@ async def greet(connection: RedisConnection, address: Address) -> Greeting:
     )
     check_version(greeting, address)
     return greeting
+
+
+async def identify(connection: RedisConnection) -> Identity | None:
+    """Ask a server how it calls this connection; None if an ACL forbids that."""
+    try:
+        await connection.send_command("CLIENT", "INFO")
+        reply = await connection.read_response(disable_decoding=True)
+    except RedisError as error:
+        if is_reply(error):
+            return None
+        raise StoreUnavailable(str(error)) from error
+    except OSError as error:
+        raise StoreUnavailable(str(error)) from error
+    fields = dict(word.split("=", 1) for word in reply.decode().split() if "=" in word)
+    return Identity(fields["id"], fields["addr"])
 
 
 def check_version(greeting: Greeting, address: Address) -> None:

@@ -15,7 +15,7 @@ from hiredis import pack_command
 from redis.exceptions import RedisError
 
 from partstream.errors import OutcomeUnknown, StoreUnavailable
-from partstream.store.dial import RedisConnection, hang_up
+from partstream.store.dial import Identity, RedisConnection, hang_up
 from partstream.store.replies import is_reply
 from partstream.store.target import Address
 
@@ -38,6 +38,8 @@ class Link:
     ) -> None:
         self.address = address
         self.lost = False
+        self.identity: Identity | None = None
+        """How the server calls this connection, if it says so."""
         self._connection = connection
         self._timeout = timeout
         self._on_lost = on_lost

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
-from partstream.errors import StoreUnavailable
-from partstream.store.dial import Dialer, Greeting, greet, hang_up
+from partstream.errors import OutcomeUnknown, StoreUnavailable
+from partstream.store.dial import Dialer, Greeting, Identity, greet, hang_up, identify
 from partstream.store.link import Link
 from partstream.store.replies import translate
 from partstream.store.scripts import every_script
@@ -24,6 +25,7 @@ class Node:
         self._dialer = dialer
         self._timeout = timeout
         self._link: Link | None = None
+        self._left_behind: set[Identity] = set()
         self._opening = asyncio.Lock()
         self._closed = False
 
@@ -48,17 +50,38 @@ class Node:
             if self._closed:
                 raise StoreUnavailable(f"the connection to Redis at {self.address} was closed")
             if link is None:
-                reopened = self._link is not None
+                before = self._link
                 link = self._link = await self.open_link()
-                if reopened:
+                if before is not None:
                     _logger.info("reconnected to Redis at %s", self.address)
+                    self._fence(before, link)
         return link
+
+    def _fence(self, before: Link, link: Link) -> None:
+        """Have the server hear no more of what was sent on a link that was lost.
+
+        It may not have read all of it yet, and would carry it out behind what it is told now: a
+        batch that was given up would follow the one that took its place.
+        """
+        if before.identity is not None:
+            self._left_behind.add(before.identity)
+        for identity in self._left_behind:
+            killing = link.submit(
+                "CLIENT", "KILL", "ID", identity.client_id, "ADDR", identity.address
+            )
+            killing.add_done_callback(partial(self._fenced, identity))
+
+    def _fenced(self, identity: Identity, killing: asyncio.Future[object]) -> None:
+        # Where an ACL refuses it nothing is gained by asking again.
+        if not killing.cancelled() and not isinstance(killing.exception(), OutcomeUnknown):
+            self._left_behind.discard(identity)
 
     async def open_link(self) -> Link:
         """A link of one's own, with every script loaded: the caller closes it."""
         connection = await self._dialer.dial(self.address)
         try:
             self.greeting = await greet(connection, self.address)
+            identity = await identify(connection)
         except BaseException:
             await hang_up(connection)
             raise
@@ -66,6 +89,7 @@ class Node:
             await hang_up(connection)
             raise StoreUnavailable(f"the connection to Redis at {self.address} was closed")
         link = Link(connection, self.address, timeout=self._timeout, on_lost=self._report)
+        link.identity = identity
         # Not awaited: what is sent on this link comes after it, and a server that refuses
         # SCRIPT LOAD says so to the first script that is called.
         load_scripts(link)

@@ -41,9 +41,11 @@ class State:
 class PartitionModel:
     """A log in memory, behind one connection; stands for `Log` and for `Store`."""
 
-    def __init__(self, rng: random.Random, *, trouble: float) -> None:
+    def __init__(self, rng: random.Random, *, trouble: float, fenced: bool = False) -> None:
+        """`fenced`: a server that was told so hears no more of a connection that broke."""
         self.rng = rng
         self.trouble = trouble
+        self.fenced = fenced
         self.keys = Keys("ps")
         self.state = State()
         self.new_epoch = False
@@ -116,6 +118,8 @@ class PartitionModel:
         if self.rng.random() < self.trouble:
             self._break()
             return
+        if self.fenced:
+            self._stranded.clear()
         future, batch, line = self._sent.pop(0)
         answer: Any
         if self.rng.random() < self.trouble / 4:
