@@ -104,8 +104,11 @@ class Committer:
 
     async def settled(self) -> None:
         """Wait for the commits that were begun."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        while tasks := tuple(self._tasks):
+            await asyncio.gather(*tasks, return_exceptions=True)
+            # Not left to their callbacks: since Python 3.12 gathering what is done gives them no
+            # chance to run, and this would spin for ever.
+            self._tasks.difference_update(tasks)
 
     async def close(self) -> None:
         """Drop what is under way."""
