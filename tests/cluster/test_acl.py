@@ -25,6 +25,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
 SELDOM = {
     "asking": "while a slot moves",
+    "client|kill": "after a connection was lost",
     "cluster|slots": "on a cluster",
     "sunsubscribe": "after a slot moved",
     "ping": "when a bell was silent for long",

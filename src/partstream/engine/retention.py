@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from partstream.engine.partition import Partition, Topic
 from partstream.engine.topics import Topics
-from partstream.errors import PartstreamError, UnknownTopicId
+from partstream.errors import PartstreamError, StorePermissionDenied, UnknownTopicId
 from partstream.store.scripts import Script
 from partstream.store.store import Store
 
@@ -82,6 +82,8 @@ async def _sweep_partition(store: Store, topic: Topic, partition: Partition, don
                 break
     except UnknownTopicId:
         return
+    except StorePermissionDenied:
+        raise  # whoever sweeps must be allowed to: the next partition would say the same
     except PartstreamError as error:
         _logger.warning("upkeep of %s failed, it will be tried again: %s", partition, error)
         return
@@ -117,8 +119,13 @@ class Sweeper:
             return
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        await self._give_back()
+
+    async def _give_back(self) -> None:
+        """Let another client have the lease."""
         if not self._leads:
             return
+        self._leads = False
         key = self._store.keys.meta.sweep
         try:
             # A server that does not answer must not hold up a client that closes.
@@ -142,5 +149,10 @@ class Sweeper:
                 )
                 if self._leads:
                     await sweep(self._store, self._topics, expire_offsets=self._expire_offsets)
+            except StorePermissionDenied as error:
+                # Others must have the lease, and a log needs no line a minute for it.
+                _logger.info("this client takes no part in the retention sweep: %s", error)
+                await self._give_back()
+                return
             except PartstreamError as error:
                 _logger.warning("the retention sweep failed, it will be tried again: %s", error)

@@ -112,6 +112,7 @@ class Store:
         try:
             await store.router.refresh()
             await store._check_layout()
+            await store._check_info()
         except BaseException:
             await store.close()
             raise
@@ -319,6 +320,24 @@ class Store:
                 f"namespace {self.namespace!r} has layout {found.decode(errors='replace')}, "
                 f"this partstream knows {LAYOUT}: upgrade it, or use another namespace"
             )
+
+    async def _check_info(self) -> None:
+        """Say once what goes unnoticed where INFO is refused, or filtered by a managed service."""
+        key = self.keys.meta.layout
+        try:
+            if b"master_replid:" in await self.execute("INFO", "replication", key=key):
+                return
+            why = "its answer leaves out the replication"
+        except StoreUnavailable:
+            return  # not refused: whoever needs it next meets the same
+        except PartstreamError as error:
+            why = str(error)
+        _logger.warning(
+            "info-refused: Redis does not tell its replication (%s). Records that a failover or a "
+            "restart takes back go unnoticed, and acks=all waits for no replica. "
+            "`partstream doctor` says more.",
+            why,
+        )
 
 
 def _is_passing(error: BaseException) -> bool:
