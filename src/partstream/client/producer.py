@@ -8,6 +8,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Self
 
@@ -86,6 +87,7 @@ class Producer:
         self._unwatch: Callable[[], None] | None = None
         self._keeping_up: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
+        self._thread = 0
 
     @property
     def store(self) -> Store:
@@ -101,6 +103,7 @@ class Producer:
         if self._session.started:
             return self
         self._loop = asyncio.get_running_loop()
+        self._thread = get_ident()
         await self._session.open()
         try:
             self.log = Log(self._session.store)
@@ -346,6 +349,10 @@ class Producer:
 
     def _soon(self, step: Callable[[], None]) -> None:
         """Have the loop do something; called from the thread that sends."""
+        if get_ident() == self._thread:
+            # Saves the write to the loop's own pipe that wakes it from another thread.
+            self._loop.call_soon(step)
+            return
         try:
             self._loop.call_soon_threadsafe(step)
         except RuntimeError:
