@@ -13,8 +13,10 @@ WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 # Further words for pytest: make test ARGS="-k groups -x"
 ARGS ?=
+# How long `make chaos` goes on. It draws a seed, unless SEED is given.
+MINUTES ?= 30
 
-.PHONY: help demo test test-long check format docs bench venv clean
+.PHONY: help demo test test-long chaos check format docs bench venv clean
 
 help:  ## Show the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -27,6 +29,9 @@ test: $(VENV)/.developed  ## Run all tests, on every server that is found
 
 test-long: $(VENV)/.developed  ## The same, and the tests that take long
 	@$(PYTEST) --long $(ARGS)
+
+chaos: $(VENV)/.developed  ## Kill servers and clients under load, and judge: MINUTES=30 SEED=7
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: $(VENV)/.developed  ## Lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -71,7 +71,13 @@ def _one(
     )
     for anomaly in ran.anomalies[:20]:
         print(f"  {anomaly}", flush=True)
-    if not ran.anomalies:
+    if ran.anomalies:
+        print(
+            f"  again: python -m tests.chaos --seed {seed} --runs 1 --seconds {seconds:g} "
+            f"--topology {plan.topology}",
+            flush=True,
+        )
+    else:
         shutil.rmtree(place)
     return counts
 

@@ -1,0 +1,364 @@
+"""The judge finds each anomaly that is planted, and nothing in a history without any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.chaos.history import (
+    Acked,
+    Assigned,
+    Began,
+    Calm,
+    Closed,
+    CommitBegun,
+    CommitEnded,
+    Committed,
+    Converged,
+    Crashed,
+    Event,
+    Failed,
+    Gone,
+    Killed,
+    Leaked,
+    LogEnd,
+    LossSeen,
+    Memory,
+    Moved,
+    Owning,
+    Read,
+    Sent,
+    Stored,
+    Stuck,
+    Told,
+)
+from tests.chaos.judge import Promise, judge
+
+VALUES = [f"p/{number}/x" for number in range(6)]
+
+
+def clean() -> list[Event]:
+    """A producer sends six records to one partition; a member and a reader read them."""
+    events: list[Event] = [
+        Began(0.0, "p", "producer", True),
+        Began(0.1, "m", "member"),
+        Began(0.2, "r", "reader"),
+        Assigned(0.3, "m", 0, 0),
+        Owning(0.4, "m", "id-1", 1, [0]),
+    ]
+    for number, value in enumerate(VALUES):
+        at = 1.0 + number
+        events += [Sent(at, "p", "k", value), Acked(at + 0.1, "p", value, 0, number)]
+    events += [
+        Read(7.1, "m", 0, 0, VALUES[:4]),
+        CommitBegun(7.2, "m", 1, 0, 4),
+        CommitEnded(7.3, "m", 1, "ok"),
+        Gone(7.4, "m", 0),
+        Assigned(7.5, "m", 0, 4),
+        Read(7.6, "m", 0, 4, VALUES[4:]),
+        CommitBegun(7.7, "m", 2, 0, 6),
+        CommitEnded(7.8, "m", 2, "ok"),
+        Moved(8.0, "r", 0, 2),
+        Read(8.1, "r", 0, 2, VALUES[2:]),
+        Moved(8.2, "r", 0, 0),
+        Read(8.3, "r", 0, 0, VALUES[:3]),
+        Calm(4.5),
+        Converged(9.0, 4.5),
+        *(Closed(9.1, client) for client in "pmr"),
+        Leaked(9.2, "w", 0, 0),
+        *(Memory(number, "w", 50_000 + 10 * number) for number in range(9)),
+        LogEnd(0, 0, 6, 1),
+        *(Stored(0, number, 1, "k", value) for number, value in enumerate(VALUES)),
+        Committed(0, 6),
+    ]
+    return events
+
+
+def kinds(events: list[Event], promise: Promise | None = None) -> set[str]:
+    return {anomaly.kind for anomaly in judge(events, promise)}
+
+
+def without(events: list[Event], drop: Callable[[Event], bool]) -> list[Event]:
+    return [event for event in events if not drop(event)]
+
+
+def lost(events: list[Event], first: int) -> list[Event]:
+    """The log has lost everything from an offset on, and holds two other records there."""
+    kept = without(
+        events,
+        lambda event: isinstance(event, Stored) and event.offset >= first,
+    )
+    kept = without(kept, lambda event: isinstance(event, LogEnd | Committed | Converged | Read))
+    kept = without(kept, lambda event: isinstance(event, CommitBegun | CommitEnded | Assigned))
+    late = ["p/6/x", "p/7/x"]
+    return [
+        *kept,
+        *(Sent(8.5 + n, "p", "k", value) for n, value in enumerate(late)),
+        *(Acked(8.6 + n, "p", value, 0, first + n) for n, value in enumerate(late)),
+        Converged(9.0, 4.5),
+        LogEnd(0, 0, first + 2, 2),
+        *(Stored(0, first + n, 7, "k", value) for n, value in enumerate(late)),
+    ]
+
+
+def test_a_clean_history_has_no_anomalies() -> None:
+    assert judge(clean()) == []
+    assert judge(clean(), Promise(may_lose=True)) == []
+
+
+def test_a_client_that_was_killed_may_leave_things_open() -> None:
+    events = without(clean(), lambda event: isinstance(event, Closed) and event.client == "p")
+    events += [Sent(9.0, "p", "k", "p/9/x"), Killed(9.05, "p")]
+    assert judge(events) == []
+    assert kinds(without(events, lambda event: isinstance(event, Killed))) == {"stuck"}
+
+
+def test_a_worker_that_was_killed_takes_its_clients_along() -> None:
+    events = [*clean(), Began(1.0, "w0g1-member1", "member"), Killed(2.0, "w0g1")]
+    assert judge(events) == []
+
+
+# The log.
+
+
+def test_an_acknowledged_record_that_is_gone() -> None:
+    assert "lost" in kinds(lost(clean(), 4))
+
+
+def test_a_loss_that_the_producer_was_told_of() -> None:
+    told = LossSeen(8.9, "p", 0, 4, 6)
+    assert kinds([*lost(clean(), 4), told], Promise(may_lose=True)) == set()
+    assert "lost" in kinds([*lost(clean(), 4), told])
+
+
+@pytest.mark.parametrize("told", [[], [LossSeen(8.9, "p", 0, 5, 6)], [LossSeen(8.9, "q", 0, 4, 6)]])
+def test_a_loss_that_the_producer_was_not_told_of(told: list[Event]) -> None:
+    assert kinds([*lost(clean(), 4), *told], Promise(may_lose=True)) == {"lost unnoticed"}
+
+
+def test_a_loss_that_the_producer_had_no_chance_to_notice() -> None:
+    events = without(lost(clean(), 4), lambda event: isinstance(event, Acked) and event.at >= 8.5)
+    events = without(events, lambda event: isinstance(event, Stored) and event.offset >= 4)
+    events = without(events, lambda event: isinstance(event, Sent) and event.at >= 8.5)
+    events = without(events, lambda event: isinstance(event, LogEnd))
+    assert kinds([*events, LogEnd(0, 0, 4, 1)], Promise(may_lose=True)) == set()
+
+
+def test_a_loss_that_there_is_not() -> None:
+    assert kinds([*clean(), LossSeen(8.9, "p", 0, 3, 6)]) == {"false alarm"}
+
+
+def test_a_duplicate() -> None:
+    events = without(clean(), lambda event: isinstance(event, LogEnd))
+    events += [LogEnd(0, 0, 7, 1), Stored(0, 6, 1, "k", VALUES[5])]
+    assert kinds(events) == {"duplicate"}
+
+
+def test_a_producer_that_is_not_idempotent_may_repeat_itself() -> None:
+    events = without(clean(), lambda event: isinstance(event, LogEnd))
+    events = without(events, lambda event: isinstance(event, Began) and event.client == "p")
+    events += [Began(0.0, "p", "producer", False)]
+    events += [LogEnd(0, 0, 7, 1), Stored(0, 6, 1, "k", VALUES[5])]
+    assert kinds(events) == set()
+
+
+def test_records_out_of_order() -> None:
+    events = without(clean(), lambda event: isinstance(event, Sent))
+    order = [0, 1, 3, 2, 4, 5]
+    events += [Sent(1.0 + at, "p", "k", VALUES[number]) for at, number in enumerate(order)]
+    events.sort(key=lambda event: getattr(event, "at", 99.0))
+    assert kinds(events) == {"reordered"}
+
+
+def test_a_key_in_two_partitions() -> None:
+    events = [*clean(), Sent(8.9, "p", "k", "p/8/x"), Failed(9.0, "p", "p/8/x", "late", False)]
+    events += [LogEnd(1, 0, 1, 1), Stored(1, 0, 1, "k", "p/8/x")]
+    assert kinds(events) == {"reordered"}
+
+
+def test_offsets_with_a_hole() -> None:
+    events = without(clean(), lambda event: isinstance(event, Stored) and event.offset == 3)
+    assert "not dense" in kinds(events)
+
+
+def test_a_log_that_ends_before_its_end() -> None:
+    events = without(clean(), lambda event: isinstance(event, LogEnd))
+    assert kinds([*events, LogEnd(0, 0, 7, 1)]) == {"not dense"}
+
+
+def test_an_epoch_that_goes_back() -> None:
+    events = without(clean(), lambda event: isinstance(event, Stored) and event.offset == 5)
+    assert kinds([*events, Stored(0, 5, 0, "k", VALUES[5])]) == {"epoch went back"}
+
+
+def test_a_record_that_nobody_sent() -> None:
+    events = without(clean(), lambda event: isinstance(event, LogEnd))
+    assert kinds([*events, LogEnd(0, 0, 7, 1), Stored(0, 6, 1, "k", "?/1/x")]) == {"phantom"}
+
+
+def test_a_record_that_was_refused_for_certain() -> None:
+    events = without(clean(), lambda event: isinstance(event, LogEnd))
+    events += [Sent(8.9, "p", "k", "p/8/x"), Failed(9.0, "p", "p/8/x", "too large", True)]
+    events += [LogEnd(0, 0, 7, 1), Stored(0, 6, 1, "k", "p/8/x")]
+    assert kinds(events) == {"phantom"}
+
+
+def test_a_record_that_was_given_up_may_be_there() -> None:
+    events = without(clean(), lambda event: isinstance(event, LogEnd))
+    events += [Sent(8.9, "p", "k", "p/8/x"), Failed(9.0, "p", "p/8/x", "late", False)]
+    events += [LogEnd(0, 0, 7, 1), Stored(0, 6, 1, "k", "p/8/x")]
+    assert kinds(events) == set()
+
+
+# Reading.
+
+
+def test_a_gap() -> None:
+    assert kinds([*clean(), Read(8.4, "r", 0, 4, VALUES[4:])]) == {"gap"}
+
+
+def test_records_that_come_again() -> None:
+    assert kinds([*clean(), Read(8.4, "r", 0, 2, VALUES[2:])]) == {"read again"}
+
+
+def test_a_member_that_does_not_begin_where_it_is_to() -> None:
+    events = [*clean(), Assigned(8.4, "m", 0, 6), Read(8.5, "m", 0, 5, VALUES[5:])]
+    assert kinds(events) == {"read again"}
+
+
+def reread(*between: Event) -> list[Event]:
+    """A reader reads what is gone, and then on in the history that lasts."""
+    return [
+        *lost(clean(), 4),
+        Began(0.0, "s", "reader"),
+        Moved(6.0, "s", 0, 3),
+        Read(7.0, "s", 0, 3, VALUES[3:5]),
+        *between,
+        Read(9.7, "s", 0, 5, ["p/7/x"]),
+        Closed(9.8, "s"),
+        LossSeen(8.9, "p", 0, 4, 6),
+    ]
+
+
+def test_two_records_at_one_offset_without_a_word() -> None:
+    assert kinds(reread(), Promise(may_lose=True)) == {"divergent"}
+
+
+def test_a_reader_that_was_told_too_late() -> None:
+    events = reread(Told(9.0, "s", 0, 5))
+    assert kinds(events, Promise(may_lose=True)) == {"divergent"}
+
+
+def test_a_reader_that_was_told() -> None:
+    events = reread(Told(9.0, "s", 0, 4), Read(9.1, "s", 0, 4, ["p/6/x"]))
+    assert kinds(events, Promise(may_lose=True)) == set()
+
+
+def test_another_record_in_the_same_epoch() -> None:
+    events = reread(Told(9.0, "s", 0, 4), Read(9.1, "s", 0, 4, ["p/6/x"]))
+    events = without(events, lambda event: isinstance(event, LogEnd))
+    events += [LogEnd(0, 0, 6, 1)]
+    assert kinds(events, Promise(may_lose=True)) == {"divergent"}
+
+
+# The group.
+
+
+def test_two_owners_in_one_epoch() -> None:
+    events = [*clean(), Began(1.0, "n", "member"), Owning(2.0, "n", "id-2", 1, [0])]
+    assert kinds([*events, Closed(9.0, "n")]) == {"two owners"}
+
+
+def test_another_owner_in_the_next_epoch() -> None:
+    events = [*clean(), Began(1.0, "n", "member"), Owning(2.0, "n", "id-2", 2, [0])]
+    assert kinds([*events, Closed(9.0, "n")]) == set()
+
+
+def test_a_commit_beyond_what_was_read() -> None:
+    events = [*clean(), CommitBegun(8.8, "m", 3, 0, 7), CommitEnded(8.9, "m", 3, "failed")]
+    assert kinds(events) == {"committed unread"}
+
+
+def test_a_committed_record_that_no_member_was_given() -> None:
+    events = without(clean(), lambda event: isinstance(event, Read) and event.at == 7.1)
+    assert "committed unread" in kinds(events)
+
+
+def test_a_commit_beyond_the_end() -> None:
+    events = without(clean(), lambda event: isinstance(event, Committed))
+    assert kinds([*events, Committed(0, 7)]) == {"committed unread"}
+
+
+def test_a_commit_that_is_gone_in_the_end() -> None:
+    events = without(clean(), lambda event: isinstance(event, Committed))
+    assert kinds([*events, Committed(0, 5)]) == {"commit went back"}
+    assert kinds([*events, Committed(0, 5)], Promise(may_lose=True)) == set()
+
+
+def test_a_commit_that_is_gone_for_the_next_owner() -> None:
+    events = [*clean(), Gone(8.4, "m", 0), Assigned(8.5, "m", 0, 4)]
+    assert kinds(events) == {"commit went back"}
+
+
+def test_an_accepted_commit_of_a_former_owner() -> None:
+    events = [*clean(), CommitBegun(8.8, "m", 3, 0, 5), CommitEnded(8.9, "m", 3, "ok")]
+    assert kinds(events) == {"commit went back"}
+
+
+def test_a_refused_commit_of_a_former_owner() -> None:
+    events = [*clean(), CommitBegun(8.8, "m", 3, 0, 5), CommitEnded(8.9, "m", 3, "failed")]
+    assert kinds(events) == set()
+
+
+def test_a_commit_that_follows_a_log_that_went_back() -> None:
+    events = [
+        *clean(),
+        Told(8.7, "m", 0, 5),
+        CommitBegun(8.8, "m", 3, 0, 5),
+        CommitEnded(8.9, "m", 3, "ok"),
+    ]
+    assert kinds(events) == set()
+
+
+def test_a_group_that_does_not_come_to_rest() -> None:
+    events = without(clean(), lambda event: isinstance(event, Converged))
+    assert kinds(events) == {"not converged"}
+    assert kinds([*events, Converged(90.0, 85.5)]) == {"not converged"}
+
+
+# Clients.
+
+
+def test_a_record_without_a_fate() -> None:
+    assert kinds([*clean(), Sent(8.9, "p", "k", "p/8/x")]) == {"stuck"}
+
+
+def test_a_commit_without_an_end() -> None:
+    assert kinds([*clean(), CommitBegun(8.9, "m", 3, 0, 6)]) == {"stuck"}
+
+
+def test_a_client_that_is_not_closed() -> None:
+    events = without(clean(), lambda event: isinstance(event, Closed) and event.client == "r")
+    assert kinds(events) == {"stuck"}
+
+
+def test_a_producer_that_does_not_go_on() -> None:
+    assert kinds(clean(), Promise(settle_s=0.1)) >= {"stuck"}
+    events = without(clean(), lambda event: isinstance(event, Calm))
+    events += [Calm(8.0), Sent(8.5, "p", "k", "p/8/x"), Failed(9.0, "p", "p/8/x", "late", False)]
+    assert kinds(events) == {"stuck"}
+
+
+@pytest.mark.parametrize(
+    ("planted", "kind"),
+    [
+        (Stuck(9.0, "w", "did not end"), "stuck"),
+        (Crashed(9.0, "m", "KeyError"), "crashed"),
+        (Leaked(9.5, "w", 1, 0, "a task"), "leaked"),
+        (Leaked(9.5, "w", 0, 2), "leaked"),
+        (Memory(9.5, "w", 200_000), "memory"),
+    ],
+)
+def test_what_must_not_be(planted: Event, kind: str) -> None:
+    assert kinds([*clean(), planted]) == {kind}
