@@ -6,6 +6,7 @@ it, look that the server refused nothing, and that no command is allowed which n
 
 from __future__ import annotations
 
+import logging
 import re
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from partstream.embedded.server import EmbeddedServer
 from partstream.errors import StorePermissionDenied
 from partstream.model import Severity, TopicPartition
 from partstream.store.scripts import Script, every_script
+from tests.waiting import until
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
@@ -217,6 +219,24 @@ async def test_nobody_does_what_is_the_others_business(fresh_server: EmbeddedSer
         async with aio.Admin(url, **login(user)) as admin:
             with pytest.raises(StorePermissionDenied):
                 await admin.delete_topic("orders")
+
+
+async def test_who_may_not_sweep_leaves_it_to_others(
+    fresh_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "partstream")
+    url = fresh_server.url
+    await prepare(url)
+    # This one may take the lease, but not touch every topic.
+    fresh_server.command(
+        *("ACL", "SETUSER", "orders-producer", "on", ">secret", "+@all", "&*"),
+        *("~ps:{meta}:*", "~ps:{*}:orders:*", "~ps:{*}:barrier"),
+    )
+    config = {"log_retention_check_interval_ms": 20}
+    async with aio.Producer(url, **login("orders-producer"), **config):
+        await until(lambda: any("no part in the retention" in text for text in caplog.messages))
+        await until(lambda: fresh_server.command("EXISTS", "ps:{meta}:sweep") == 0)
+    assert sum("no part in the retention" in text for text in caplog.messages) == 1
 
 
 def test_the_page_shows_each_rule_once() -> None:

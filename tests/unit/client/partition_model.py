@@ -16,6 +16,7 @@ from partstream.engine.partition import Partition
 from partstream.records import header
 from partstream.records.codec import decode
 from partstream.store.keys import Keys
+from partstream.store.scripts import Script
 
 _WINDOW = 5
 
@@ -89,14 +90,15 @@ class PartitionModel:
     async def ready(self, _: int) -> None:
         await self._sometimes_fail()
 
-    async def execute(self, *command: object, key: str) -> int:
-        assert command[0] == "INCR"
+    async def run(self, script: Script, *_: object, idempotent: bool) -> list[Any]:
+        assert script.name == "store/next"
         await self._sometimes_fail()
         self.ids += 1
-        return self.ids
+        return [self.ids, b"token"]
 
-    async def confirm(self, _: str) -> None:
-        return None
+    async def confirm(self, key: str, written: object) -> None:
+        assert key == self.keys.meta.producer_id
+        await self._sometimes_fail()
 
     # What happens to it.
 
