@@ -7,7 +7,7 @@ import random
 
 from partstream.client.consumer import Consumer
 from partstream.client.listener import RebalanceListener
-from partstream.errors import CommitFailed, OutcomeUnknown, PartstreamError, StoreUnavailable
+from partstream.errors import CommitFailed, PartstreamError, StoreUnavailable
 from partstream.model import TopicPartition
 from tests.chaos.clients import TOPIC, World, is_explained, note, persist
 from tests.chaos.history import (
@@ -30,6 +30,7 @@ class Member(RebalanceListener):
         self._world, self._name, self._rng = world, name, rng
         self._manner = client.manner
         self._automatic: bool = client.config["enable_auto_commit"]
+        self._instance: str | None = client.config["group_instance_id"]
         self._consumer = Consumer(
             world.url, namespace=world.namespace, client_id=name, **client.config
         )
@@ -95,7 +96,7 @@ class Member(RebalanceListener):
             return
         if not records or self._batches >= self._manner["commit_every"]:
             self._batches = 0
-            await self._commit()
+            await (self._commit_later() if self._manner["asynchronous"] else self._commit())
 
     def _note_ownership(self) -> None:
         """What it owns by its own book and by the group's last answer, which names the epoch."""
@@ -115,30 +116,43 @@ class Member(RebalanceListener):
         noted = (identity.member_id, identity.member_epoch, owned)
         if noted != self._noted:
             self._noted = noted
+            # A static member hands on what it owns, epoch and all, to whoever follows it.
+            member = self._instance or f"{identity.member_id}/{identity.incarnation}"
             self._world.journal.write(
-                Owning(now(), self._name, f"{identity[0]}/{identity[2]}", identity[1], list(owned))
+                Owning(now(), self._name, member, identity.member_epoch, list(owned))
             )
 
-    async def _commit(self) -> None:
+    def _begin_commit(self) -> int:
+        """Write down what a commit without arguments is about to commit."""
         self._commits += 1
-        number, journal = self._commits, self._world.journal
         at = now()
-        journal.write(
+        self._world.journal.write(
             *(
-                CommitBegun(at, self._name, number, buffer.partition.index, position.offset)
+                CommitBegun(at, self._name, self._commits, buffer.partition.index, position.offset)
                 for buffer, position in self._consumer.opened.poller.positions().items()
             )
         )
-        outcome, text = "ok", ""
+        return self._commits
+
+    def _end_commit(self, number: int, error: BaseException | None) -> None:
+        outcome = "ok" if error is None else "failed"
+        if isinstance(error, StoreUnavailable | asyncio.CancelledError):
+            outcome = "unknown"
+        text = "" if error is None else repr(error)
+        self._world.journal.write(CommitEnded(now(), self._name, number, outcome, text))
+
+    async def _commit(self) -> None:
+        number = self._begin_commit()
+        error: BaseException | None = None
         try:
             await self._consumer.commit()
-        except PartstreamError as error:
-            unknown = isinstance(error, OutcomeUnknown | StoreUnavailable)
-            outcome, text = "unknown" if unknown else "failed", repr(error)
-            if not is_explained(error):
+        except (PartstreamError, asyncio.CancelledError) as raised:
+            error = raised
+            if not is_explained(raised):
                 raise
-        except asyncio.CancelledError:
-            outcome = "unknown"
-            raise
         finally:
-            journal.write(CommitEnded(now(), self._name, number, outcome, text))
+            self._end_commit(number, error)
+
+    async def _commit_later(self) -> None:
+        number = self._begin_commit()
+        await self._consumer.commit_async(callback=lambda _, error: self._end_commit(number, error))

@@ -141,15 +141,15 @@ def draw(seed: int, *, seconds: float, topology: Topology | None = None, workers
         min_insync_replicas=2 if replicated and not loose else 1,
         fsync="always" if kind != "torn" and rng.random() < 0.7 else "everysec",
         seconds=seconds,
-        workers=tuple(_clients(rng, acks) for _ in range(workers)),
+        workers=tuple(_clients(rng, acks, worker) for worker in range(workers)),
         server_blows=_blows(rng, _SERVER_FAULTS[kind], seconds, 0.3, 2.5),
         client_blows=_blows(rng, _CLIENT_FAULTS, seconds, 2.0, 8.0),
     )
 
 
-def _clients(rng: random.Random, acks: int | str) -> tuple[Client, ...]:
+def _clients(rng: random.Random, acks: int | str, worker: int) -> tuple[Client, ...]:
     producers = [_producer(rng, acks) for _ in range(rng.choice([1, 1, 2]))]
-    members = [_member(rng) for _ in range(rng.choice([1, 2]))]
+    members = [_member(rng, f"{worker}-{n}") for n in range(rng.choice([1, 2]))]
     return (*producers, *members, _reader(rng))
 
 
@@ -179,12 +179,15 @@ def _producer(rng: random.Random, acks: int | str) -> Client:
     )
 
 
-def _member(rng: random.Random) -> Client:
+def _member(rng: random.Random, instance: str) -> Client:
     session = rng.choice([2_000, 4_000, 8_000])
+    static = rng.random() < 0.25
     return Client(
         "member",
         {
             "group_id": "g",
+            # Whoever follows it after a fault comes back as the same instance.
+            "group_instance_id": instance if static else None,
             "session_timeout_ms": session,
             "heartbeat_interval_ms": session // 4,
             "auto_offset_reset": "earliest",
