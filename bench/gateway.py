@@ -18,7 +18,7 @@ from statistics import quantiles
 from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic
 
 PARTITIONS = 6
 VALUE = b"x" * 100
@@ -119,6 +119,10 @@ def latency(bootstrap: str, topic: str, rate: int, seconds: float) -> tuple[floa
 def measure(bootstrap: str, count: int) -> dict[str, Any]:
     """All of it, once."""
     topic = f"bench-{uuid.uuid4().hex[:8]}"
+    names = (topic, topic + "-latency")
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for made in admin.create_topics([NewTopic(name, PARTITIONS) for name in names]).values():
+        made.result(30)
     result: dict[str, Any] = {"produce": round(produce(bootstrap, topic, count))}
     result["consume"] = round(consume(bootstrap, topic, count))
     p50, p99 = latency(bootstrap, topic + "-latency", 1_000, 3)

@@ -30,10 +30,7 @@ def checked(topic: Topic, records: bytes | None, version: int) -> bytes:
         InvalidTxnState: it belongs to a transaction.
     """
     if not records:
-        raise InvalidRecord(
-            f"Produce requests with version {version} must have at least one record batch per "
-            "partition"
-        )
+        raise _no_batch(version)
     head = _parse_first(records, version)
     if head.is_control:
         raise InvalidRecord("Clients are not allowed to write control records")
@@ -56,6 +53,12 @@ def checked(topic: Topic, records: bytes | None, version: int) -> bytes:
     return _recompressed(topic, records, head)
 
 
+def _no_batch(version: int) -> InvalidRecord:
+    return InvalidRecord(
+        f"Produce requests with version {version} must have at least one record batch per partition"
+    )
+
+
 def _parse_first(records: bytes, version: int) -> header.BatchHeader:
     if len(records) > _MAGIC_AT and records[_MAGIC_AT] != header.MAGIC:
         raise InvalidRecord(
@@ -69,6 +72,10 @@ def _parse_first(records: bytes, version: int) -> header.BatchHeader:
                 f"Produce requests with version {version} are only allowed to contain exactly one "
                 "record batch per partition"
             )
+        if length > len(records):
+            raise _no_batch(version)
+    else:
+        raise _no_batch(version)
     head = header.parse(records)
     if not head.record_count:
         raise CorruptRecord("a batch without records")

@@ -35,8 +35,19 @@ SET, DELETE, APPEND, SUBTRACT = range(4)
 """What IncrementalAlterConfigs does to a config (KIP-339)."""
 
 _LISTS = {"cleanup.policy"}
-_BROKER_DEFAULTS = {"max.message.bytes": "message.max.bytes"}
-"""Topic configs whose default is a config of the gateway."""
+_SYNONYMS = {
+    "cleanup.policy": "log.cleanup.policy",
+    "compression.type": "compression.type",
+    "flush.messages": "log.flush.interval.messages",
+    "max.message.bytes": "message.max.bytes",
+    "message.timestamp.after.max.ms": "log.message.timestamp.after.max.ms",
+    "message.timestamp.before.max.ms": "log.message.timestamp.before.max.ms",
+    "message.timestamp.type": "log.message.timestamp.type",
+    "min.insync.replicas": "min.insync.replicas",
+    "retention.bytes": "log.retention.bytes",
+    "segment.bytes": "log.segment.bytes",
+}
+"""Under which name Kafka's brokers have the default of a topic config."""
 _OWN_NAMES = {"listen": "listeners", "advertised": "advertised.listeners"}
 
 
@@ -70,7 +81,7 @@ def topic_configs(topic: Topic) -> Iterator[Shown]:
             LIST if name in _LISTS else _kind(field),
             _text(field),
             read_only=name == PARTITIONER,
-            synonym=_BROKER_DEFAULTS.get(name, f"log.{name}"),
+            synonym=_SYNONYMS.get(name, ""),
         )
 
 
@@ -183,7 +194,7 @@ async def stepped(
 
 async def _listed(broker: Broker, topic: str, key: str, operation: int, value: str) -> str:
     if key not in _LISTS:
-        verb = "append" if operation == APPEND else "subtract"
+        verb = "APPEND" if operation == APPEND else "SUBTRACT"
         raise InvalidConfig(f"Can't {verb} to key {key} because its type is not LIST.")
     now = (await broker.topics.get(topic, fresh=True)).config.as_strings()[key].split(",")
     given = value.split(",")

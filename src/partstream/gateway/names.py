@@ -34,8 +34,3 @@ CLUSTER_OPERATIONS = _operations(
 def state_name(state: GroupState) -> str:
     """A group's state as Kafka writes it."""
     return state.name.capitalize()
-
-
-def type_name(kind: str) -> str:
-    """A group's type as Kafka writes it: `Consumer` or `Classic`."""
-    return kind.capitalize()

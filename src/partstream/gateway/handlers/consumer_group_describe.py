@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from partstream.errors import PartstreamError
+from partstream.errors import GroupIdNotFound, PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.faults import GROUP_ID_NOT_FOUND, NONE, group_code_of
+from partstream.gateway.faults import NONE, group_code_of
 from partstream.gateway.names import GROUP_OPERATIONS, NOT_ASKED, state_name
 from partstream.model import MemberDescription, TopicPartition
 
@@ -19,25 +19,24 @@ _CONSUMER_MEMBER = 1
 async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
     """Every group that was asked for."""
     operations = GROUP_OPERATIONS if request.include_authorized_operations else NOT_ASKED
-    groups = [await _group(broker, group_id) for group_id in request.group_ids]
-    return {"groups": [{**group, "authorized_operations": operations} for group in groups]}
+    return {
+        "groups": [
+            {"authorized_operations": operations, **await _group(broker, group_id)}
+            for group_id in request.group_ids
+        ]
+    }
 
 
 async def _group(broker: Broker, group_id: str) -> dict[str, Any]:
     try:
         group = await broker.groups.describe(group_id)
+    except GroupIdNotFound as error:
+        return _refused(group_id, error.code, f"Group {group_id} not found.")
     except PartstreamError as error:
-        return {
-            "error_code": group_code_of(error),
-            "error_message": str(error),
-            "group_id": group_id,
-        }
+        return _refused(group_id, group_code_of(error), str(error))
     if group.type != "consumer":
-        return {
-            "error_code": GROUP_ID_NOT_FOUND,
-            "error_message": f"Group {group_id} is not a consumer group.",
-            "group_id": group_id,
-        }
+        message = f"Group {group_id} is not a consumer group."
+        return _refused(group_id, GroupIdNotFound.code, message)
     ids = {topic.name: topic.id for topic in (await broker.topics.all()).values()}
     return {
         "error_code": NONE,
@@ -47,6 +46,15 @@ async def _group(broker: Broker, group_id: str) -> dict[str, Any]:
         "assignment_epoch": group.target_epoch,
         "assignor_name": group.assignor,
         "members": [_member(member, ids) for member in group.members],
+    }
+
+
+def _refused(group_id: str, code: int, message: str) -> dict[str, Any]:
+    return {
+        "error_code": code,
+        "error_message": message,
+        "group_id": group_id,
+        "authorized_operations": NOT_ASKED,
     }
 
 

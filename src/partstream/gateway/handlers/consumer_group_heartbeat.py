@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from partstream.engine.groups import Heartbeat
-from partstream.errors import PartstreamError
+from partstream.errors import GroupIdNotFound, InvalidGroupId, PartstreamError, UnknownMemberId
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.faults import NONE, group_code_of
+from partstream.gateway.faults import INVALID_REQUEST, NONE, group_code_of
 from partstream.groups.requests import JOIN
 from partstream.groups.rows import Partitions
 
@@ -21,6 +21,10 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
     """Pass the heartbeat on to the group coordinator."""
     try:
         beat = await _beat(broker, call, request)
+    except InvalidGroupId:
+        return {"error_code": INVALID_REQUEST, "error_message": "GroupId can't be empty."}
+    except UnknownMemberId as error:
+        return await _unknown(broker, request.group_id, error)
     except PartstreamError as error:
         return {"error_code": group_code_of(error), "error_message": str(error)}
     assignment = beat.assignment
@@ -31,6 +35,18 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
         "heartbeat_interval": beat.heartbeat_interval_ms,
         "assignment": None if assignment is None else {"topic_partitions": by_topic(assignment)},
     }
+
+
+async def _unknown(broker: Broker, group_id: str, error: UnknownMemberId) -> Mapping[str, Any]:
+    """A member that is not there: perhaps its whole group is not."""
+    try:
+        await broker.groups.describe(group_id)
+    except GroupIdNotFound as missing:
+        message = f"Consumer group {group_id} not found."
+        return {"error_code": missing.code, "error_message": message}
+    except PartstreamError as failure:
+        return {"error_code": group_code_of(failure), "error_message": str(failure)}
+    return {"error_code": error.code, "error_message": str(error)}
 
 
 async def _beat(broker: Broker, call: Call, request: Struct) -> Heartbeat:

@@ -33,7 +33,9 @@ async def _grow(
         now = len((await broker.topics.get(asked.name, fresh=True)).partitions)
         if asked.count <= now:
             raise InvalidPartitions(
-                f"The topic {asked.name} currently has {now} partition(s); "
+                f"Topic already has {now} partition(s)."
+                if asked.count == now
+                else f"The topic {asked.name} currently has {now} partition(s); "
                 f"{asked.count} would not be an increase."
             )
         validate_partitions(asked.count)

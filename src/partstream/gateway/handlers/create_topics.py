@@ -55,7 +55,12 @@ async def _topic(
         )
         topic_id = await _create(broker, asked.name, partitions, config, validate_only)
     except PartstreamError as error:
-        return {"name": asked.name, "error_code": code_of(error), "error_message": str(error)}
+        return {
+            "name": asked.name,
+            "error_code": code_of(error),
+            "error_message": str(error),
+            "configs": [],
+        }
     overrides = config.overrides()
     return {
         "name": asked.name,

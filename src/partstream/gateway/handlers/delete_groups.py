@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from partstream.errors import PartstreamError
+from partstream.errors import InvalidGroupId, PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.faults import NONE, group_code_of
+from partstream.gateway.faults import GROUP_ID_NOT_FOUND, NONE, group_code_of
 
 
 async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
@@ -24,6 +24,8 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
 async def _delete(broker: Broker, group_id: str) -> int:
     try:
         await broker.groups.delete(group_id)
+    except InvalidGroupId:
+        return GROUP_ID_NOT_FOUND
     except PartstreamError as error:
         return group_code_of(error)
     return NONE

@@ -36,6 +36,7 @@ async def _resource(broker: Broker, request: Struct, asked: Struct) -> Mapping[s
     return {
         **row,
         "error_code": NONE,
+        "error_message": "",
         "configs": [_config(request, one) for one in shown if not keys or one.name in keys],
     }
 
@@ -61,7 +62,7 @@ def _config(request: Struct, shown: Shown) -> Mapping[str, Any]:
     if request.include_synonyms:
         if shown.source != DEFAULT:
             synonyms.append({"name": shown.name, "value": shown.value, "source": shown.source})
-        if shown.default is not None:
+        if shown.default is not None and shown.synonym:
             synonyms.append({"name": shown.synonym, "value": shown.default, "source": DEFAULT})
     return {
         "name": shown.name,

@@ -37,7 +37,13 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
             return {"topics": rows, "next_cursor": {"topic_name": name, "partition_index": begin}}
         topic = every.get(name)
         if topic is None:
-            rows.append({"error_code": await _missing(broker, name), "name": name})
+            rows.append(
+                {
+                    "error_code": await _missing(broker, name),
+                    "name": name,
+                    "topic_authorized_operations": TOPIC_OPERATIONS,
+                }
+            )
             continue
         rows.append(await _topic(broker, topic, begin, limit))
         end = begin + limit

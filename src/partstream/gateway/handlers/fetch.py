@@ -23,7 +23,6 @@ from partstream.gateway.codec import id_bytes, write_uvarint
 from partstream.gateway.connection import Answer, Parts
 from partstream.gateway.faults import (
     FETCH_SESSION_ID_NOT_FOUND,
-    INVALID_FETCH_SESSION_EPOCH,
     NONE,
     UNKNOWN_TOPIC_OR_PARTITION,
     code_of,
@@ -33,6 +32,8 @@ from partstream.gateway.wire import Wire
 
 KEY, LEAST, MOST, FLEXIBLE = 1, 4, 18, 12
 _BY_ID = 13
+_NO_TRANSACTIONS = -1
+"""The length of a list of aborted transactions that is null."""
 _FINAL = -1
 """The epoch of a Fetch outside of any session."""
 
@@ -62,10 +63,8 @@ class _Request(NamedTuple):
 async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
     """Batches of every partition that was asked for, or why there are none."""
     request = _read(Wire(data, at, flexible=call.version >= FLEXIBLE), call.version)
-    if request.session_id:
+    if request.session_id or request.session_epoch > 0:
         return _head(call.version, FETCH_SESSION_ID_NOT_FOUND, 0)
-    if request.session_epoch > 0:
-        return _head(call.version, INVALID_FETCH_SESSION_EPOCH, 0)
     wants: list[Want] = []
     found: list[tuple[str | None, list[tuple[_Asked, Want | PartstreamError]]]] = []
     for name, partitions in request.topics:
@@ -184,12 +183,12 @@ def _row(parts: Parts, version: int, number: int, got: Got) -> None:
     if isinstance(error, UnknownTopicId) and version < _BY_ID:
         code = UNKNOWN_TOPIC_OR_PARTITION
     out = _tail(parts)
-    end = got.log_end
+    start, end = (got.log_start, got.log_end) if error is None else (-1, -1)
     if version >= 5:
-        out += _ROW_V5.pack(number, code, end, end, got.log_start)
+        out += _ROW_V5.pack(number, code, end, end, start)
     else:
         out += _ROW_V4.pack(number, code, end, end)
-    _no_aborted_transactions(out, version)
+    _length(out, version, _NO_TRANSACTIONS)
     if version >= 11:
         out += _INT32.pack(-1)
     size = 0 if error is not None else got.size
@@ -217,10 +216,6 @@ async def _misplaced(
     if not got.log_start <= asked.offset <= got.log_end:
         return OffsetOutOfRange()
     return None
-
-
-def _no_aborted_transactions(out: bytearray, version: int) -> None:
-    _length(out, version, 0)
 
 
 def _length(out: bytearray, version: int, length: int) -> None:

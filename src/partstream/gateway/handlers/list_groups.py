@@ -9,7 +9,7 @@ from partstream.errors import PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.faults import NONE, group_code_of
-from partstream.gateway.names import state_name, type_name
+from partstream.gateway.names import state_name
 
 PROTOCOLS = {"consumer": "consumer", "classic": ""}
 """A classic group without members has no protocol: somebody only commits offsets."""
@@ -30,7 +30,7 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
                 "group_id": group.group_id,
                 "protocol_type": PROTOCOLS[group.type],
                 "group_state": state_name(group.state),
-                "group_type": type_name(group.type),
+                "group_type": group.type,
             }
             for group in groups
             if (not states or group.state.name.lower() in states)

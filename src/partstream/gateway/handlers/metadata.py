@@ -44,9 +44,10 @@ async def _asked(broker: Broker, call: Call, wanted: Struct, request: Struct) ->
             return await _known(broker, await broker.topics.by_id(wanted.topic_id or ""), request)
         return await _known(broker, await _by_name(broker, call, wanted.name, request), request)
     except UnknownTopicId as error:
-        return {"error_code": code_of(error), "topic_id": wanted.topic_id, "name": wanted.name}
+        failed = {"error_code": code_of(error), "topic_id": wanted.topic_id, "name": wanted.name}
     except PartstreamError as error:
-        return {"error_code": code_of(error), "name": wanted.name or ""}
+        failed = {"error_code": code_of(error), "name": wanted.name or ""}
+    return {**failed, "topic_authorized_operations": _operations(request)}
 
 
 async def _by_name(broker: Broker, call: Call, name: str, request: Struct) -> Topic:
@@ -79,7 +80,9 @@ async def _known(broker: Broker, topic: Topic, request: Struct) -> Mapping[str, 
         "name": topic.name,
         "topic_id": topic.id,
         "partitions": partitions,
-        "topic_authorized_operations": (
-            TOPIC_OPERATIONS if request.include_topic_authorized_operations else NOT_ASKED
-        ),
+        "topic_authorized_operations": _operations(request),
     }
+
+
+def _operations(request: Struct) -> int:
+    return TOPIC_OPERATIONS if request.include_topic_authorized_operations else NOT_ASKED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from partstream.errors import PartstreamError, StaleMemberEpoch
+from partstream.errors import InvalidRequest, PartstreamError, StaleMemberEpoch
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.faults import NONE, UNSUPPORTED_VERSION, group_code_of
@@ -31,6 +31,8 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
                 )
                 metadata = asked.committed_metadata or ""
                 check_metadata(metadata)
+                if asked.committed_offset < 0:
+                    raise InvalidRequest(f"offset {asked.committed_offset}")
                 offsets[partition.topic_id, partition.index] = OffsetAndMetadata(
                     asked.committed_offset, metadata, asked.committed_leader_epoch
                 )

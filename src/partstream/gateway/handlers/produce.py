@@ -16,6 +16,7 @@ from partstream.engine.partition import Partition, Topic
 from partstream.errors import (
     CorruptRecord,
     InvalidRequest,
+    InvalidTopic,
     InvalidTxnState,
     PartstreamError,
     RequestTimedOut,
@@ -184,6 +185,8 @@ async def _refused(
         if sent.topic is not None:
             with suppress(PartstreamError):
                 await broker.topics.get(sent.topic.name, fresh=True)
+    elif isinstance(error, InvalidTopic):
+        code = UNKNOWN_TOPIC_OR_PARTITION
     elif isinstance(error, InvalidRequest) and settings.acks not in (ALL, 0, 1):
         code = INVALID_REQUIRED_ACKS
     return {
