@@ -11,9 +11,9 @@ from typing import NamedTuple
 from partstream.errors import PartstreamError
 from partstream.gateway import codec
 from partstream.gateway.broker import Broker, Call
-from partstream.gateway.codec import Input, Malformed
 from partstream.gateway.connection import Answer, Connection, Parts, Refused
 from partstream.gateway.faults import UNSUPPORTED_VERSION, code_of
+from partstream.gateway.primitives import Input, Malformed, uvarint
 from partstream.gateway.table import BY_KEY, Api
 
 _logger = logging.getLogger(__name__)
@@ -59,10 +59,10 @@ def skip_tags(data: bytes, at: int) -> int:
         Malformed: they run past the frame.
     """
     source = Input(data)
-    count, at = codec.uvarint(source, at)
+    count, at = uvarint(source, at)
     for _ in range(count):
-        _, at = codec.uvarint(source, at)
-        size, at = codec.uvarint(source, at)
+        _, at = uvarint(source, at)
+        size, at = uvarint(source, at)
         at = source.need(at, size)
     return at
 

@@ -6,7 +6,7 @@ from struct import Struct
 from struct import error as PackError  # noqa: N812 (it is no class of ours)
 from typing import Any
 
-from partstream.gateway.codec import Input, Malformed, id_text, uvarint
+from partstream.gateway.primitives import Input, Malformed, id_text, uvarint
 
 _INT8 = Struct(">b")
 _INT16 = Struct(">h")

@@ -19,7 +19,6 @@ from partstream.errors import (
 )
 from partstream.gateway.batches import handed_out
 from partstream.gateway.broker import Broker, Call
-from partstream.gateway.codec import id_bytes, write_uvarint
 from partstream.gateway.connection import Answer, Parts
 from partstream.gateway.faults import (
     FETCH_SESSION_ID_NOT_FOUND,
@@ -28,6 +27,7 @@ from partstream.gateway.faults import (
     code_of,
 )
 from partstream.gateway.polls import Got, Reading, Want
+from partstream.gateway.primitives import id_bytes, write_uvarint
 from partstream.gateway.wire import Wire
 
 KEY, LEAST, MOST, FLEXIBLE = 1, 4, 18, 12
