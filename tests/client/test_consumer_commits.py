@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from itertools import product
 
 import pytest
 
 from partstream.client.consumer import Consumer
+from partstream.client.listener import RebalanceListener
 from partstream.errors import IllegalState, OffsetMetadataTooLarge, PartstreamError
 from partstream.model import OffsetAndMetadata, TopicPartition
 from tests.client.consuming import Source, fetched_ahead, offsets, source, take, tp, tps
@@ -115,6 +118,48 @@ async def test_commits_without_waiting_are_done_when_it_closes(
                 await reader.commit_async({tp(): offset}, lambda _, error: heard.append(error))
         assert heard == [None] * 19
         assert await committed(redis_url, namespace) == 19
+
+
+@pytest.mark.parametrize("end", ["close", "unsubscribe", "listener"])
+async def test_commits_without_waiting_are_done_before_the_group_has_the_partition(
+    redis_url: str, namespace: str, end: str
+) -> None:
+    """The other member would have them refused, and the last one is the one that counts."""
+    async with source(redis_url, namespace) as logs:
+        await logs.topic(partitions=2)
+        async with (
+            consumer(redis_url, namespace) as other,
+            consumer(redis_url, namespace) as reader,
+        ):
+            heard: list[object] = []
+            ending = False
+
+            async def commit(names: Iterable[TopicPartition]) -> None:
+                for name, offset in product(names, range(1, 20)):
+                    await reader.commit_async({name: offset}, lambda _, error: heard.append(error))
+
+            class CommitsWhenRevoked(RebalanceListener):
+                async def on_partitions_revoked(self, names: frozenset[TopicPartition]) -> None:
+                    if ending:
+                        await commit(names)
+
+            listener = CommitsWhenRevoked() if end == "listener" else None
+            await reader.subscribe(["t"], listener=listener)
+            await other.subscribe(["t"])
+            async with asyncio.timeout(30):
+                while not len(reader.assignment()) == len(other.assignment()) == 1:
+                    await asyncio.gather(reader.poll(timeout=0.05), other.poll(timeout=0.05))
+            (own,) = reader.assignment()
+            ending = True
+            if end != "listener":
+                await commit([own])
+            polling = asyncio.create_task(other.poll(timeout=None))
+            await (reader.unsubscribe() if end == "unsubscribe" else reader.close())
+            assert await committed(redis_url, namespace, own.partition) == 19
+            if end != "unsubscribe":
+                assert heard == [None] * 19
+            polling.cancel()
+            await asyncio.gather(polling, return_exceptions=True)
 
 
 async def test_commits_keep_their_order(redis_url: str, namespace: str) -> None:

@@ -23,6 +23,7 @@ from partstream.config.consumer import ConsumerConfig
 from partstream.engine.groups import ConsumerGroups
 from partstream.engine.topics import Topics
 from partstream.errors import (
+    ClosedClient,
     IllegalState,
     InvalidGroupId,
     PartstreamError,
@@ -54,12 +55,15 @@ class Consumption:
         self._member: Membership | None = None
         self._rebalancer: Rebalancer | None = None
         self._failed = False
+        self._closing = False
+        self._ended = False
 
     # What to read.
 
     async def subscribe(self, subscription: Subscription) -> None:
         """Join the group, or tell it what to share out from now on."""
         await asyncio.gather(*map(self._make_sure_of, subscription.topics))
+        self._check_open()
         self.subscription = subscription
         if self._member is not None:
             self._member.subscribe(subscription)
@@ -80,6 +84,7 @@ class Consumption:
             topics=self._topics,
             fetcher=self.fetcher,
             auto_commit=self._auto_commit,
+            commits_settled=self._commits().settled,
             news=self._news,
         )
 
@@ -96,6 +101,7 @@ class Consumption:
             committed = await self.groups.fetch_offsets(self.config.group_id, keys)
         self.poller.give_back()
         await self._auto_commit()
+        self._check_open()
         self.subscription = subscription
         for name in self.fetcher.partitions - names:
             self.fetcher.remove(name)
@@ -118,6 +124,7 @@ class Consumption:
         try:
             await rebalancer.revoke_all(listener)
         finally:
+            self._ended = self._closing  # a commit from now on would not be a member's
             self.subscription = Subscription()
             self._member = self._rebalancer = None
             await rebalancer.close()
@@ -132,6 +139,7 @@ class Consumption:
                 between: then they are not auto-committed.
         """
         self._failed = failed
+        self._closing = True
         await self.poller.close()
         try:
             async with asyncio.timeout(timeout):
@@ -210,6 +218,8 @@ class Consumption:
         return {name: found.get(key) for name, key in keys.items()}
 
     def _commits(self) -> Committer:
+        if self._ended:
+            raise ClosedClient("this consumer is closed")
         if self._committer is None:
             raise InvalidGroupId("committed offsets need a group_id")
         return self._committer
@@ -274,9 +284,14 @@ class Consumption:
         except UnknownTopicOrPartition:
             _logger.warning("subscribed to topic %s, which does not exist", topic)
 
+    def _check_open(self) -> None:
+        if self._closing:
+            raise ClosedClient("this consumer was closed meanwhile")
+
     def _check_reading(self, most: int) -> None:
         if most < 1:
             raise IllegalState(f"max_records={most}: expected at least 1")
+        self._check_open()
         if self.subscription.is_empty:
             raise IllegalState("this consumer is not subscribed to anything, nor assigned anything")
 

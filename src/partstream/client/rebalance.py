@@ -40,6 +40,7 @@ class Rebalancer:
         topics: Topics,
         fetcher: Fetcher,
         auto_commit: Callable[[], Awaitable[None]],
+        commits_settled: Callable[[], Awaitable[None]],
         news: asyncio.Event,
     ) -> None:
         """Own nothing yet.
@@ -47,6 +48,7 @@ class Rebalancer:
         Args:
             news: set when `step` has something to do.
             auto_commit: commits what was processed, if the consumer is to do that by itself.
+            commits_settled: waits for the commits that were begun.
         """
         self._membership = membership
         self._groups = groups
@@ -54,6 +56,7 @@ class Rebalancer:
         self._topics = topics
         self._fetcher = fetcher
         self._auto_commit = auto_commit
+        self._commits_settled = commits_settled
         self._news = news
         self._owned: dict[TopicIdPartition, TopicPartition | None] = {}
         self._in_line_with: Partitions = NOTHING
@@ -99,10 +102,16 @@ class Rebalancer:
     async def revoke(
         self, gone: Collection[TopicIdPartition], listener: RebalanceListener | None
     ) -> None:
-        """Let go of partitions in good order; only then does the group hear of it."""
+        """Let go of partitions in good order; only then does the group hear of it.
+
+        Commits that nobody waits for come first, too: the group takes them of an owner only.
+        """
         try:
-            await self._auto_commit()
-            await tell(listener, "on_partitions_revoked", self._names(gone))
+            try:
+                await self._auto_commit()
+                await tell(listener, "on_partitions_revoked", self._names(gone))
+            finally:
+                await self._commits_settled()
         finally:
             self._drop(gone)
 
