@@ -11,8 +11,10 @@ import pytest
 from partstream.client.consumer import Consumer
 from partstream.errors import (
     ClosedClient,
+    CommitFailed,
     IllegalState,
     InvalidGroupId,
+    StoreUnavailable,
     UnknownTopicOrPartition,
     Wakeup,
 )
@@ -308,6 +310,35 @@ async def test_closing_ends_a_poll_that_waits(redis_url: str, namespace: str) ->
         await reader.close()
         with pytest.raises(ClosedClient):
             await poll
+
+
+async def test_closing_at_any_instant_of_another_call(redis_url: str, namespace: str) -> None:
+    """Whatever is under way ends, done or refused; nothing begins behind the close."""
+    refusals = (ClosedClient, CommitFailed, StoreUnavailable)
+
+    async def subscribe(reader: Consumer) -> None:
+        await reader.subscribe(["t"])
+
+    async def assign(reader: Consumer) -> None:
+        await reader.assign(tp())
+
+    async def join_and_commit(reader: Consumer) -> None:
+        await reader.subscribe(["t"])
+        while True:
+            await reader.poll(timeout=0.001)
+            await reader.commit({tp(): 1})
+
+    async with source(redis_url, namespace) as logs:
+        await logs.topic()
+        for call in (subscribe, assign, join_and_commit):
+            for turns in range(0, 60, 2 if call is join_and_commit else 1):
+                reader = await consumer(redis_url, namespace, group_id="g").start()
+                calling = asyncio.create_task(call(reader))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await reader.close()
+                (ended,) = await asyncio.gather(calling, return_exceptions=True)
+                assert ended is None or isinstance(ended, refusals), ended
 
 
 async def _readers(logs: Source) -> int:

@@ -315,14 +315,15 @@ class Topics:
             return
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open_watch())
-        timeout_ms = self._store.request_timeout_ms
-        try:
-            async with asyncio.timeout(timeout_ms / 1000):
-                await asyncio.shield(self._opening)
-        except TimeoutError:
+        opening, timeout_ms = self._opening, self._store.request_timeout_ms
+        done, _ = await asyncio.wait((opening,), timeout=timeout_ms / 1000)
+        if not done:
             raise StoreUnavailable(
                 f"the bell of the topics could not be subscribed to within {timeout_ms} ms"
-            ) from None
+            )
+        if opening.cancelled():  # by `close`: it is not this caller who was cancelled
+            raise StoreUnavailable("the store is closed")
+        opening.result()
 
     async def _open_watch(self) -> None:
         if self._watch is None:

@@ -84,7 +84,11 @@ class Router:
             self._refreshing = asyncio.create_task(self._learn())
             # Whoever waits may have given up when it fails.
             self._refreshing.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.shield(self._refreshing)
+        refreshing = self._refreshing
+        await asyncio.wait((refreshing,))
+        if refreshing.cancelled():  # by `close`: it is not this caller who was cancelled
+            raise StoreUnavailable("the store is closed")
+        refreshing.result()
 
     def moved(self, error: MOVED, asked: Node) -> None:
         """Note that one slot is elsewhere than on the node that was asked."""
