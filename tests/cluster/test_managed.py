@@ -14,6 +14,7 @@ from partstream.cli.app import root
 from partstream.embedded.cluster import EmbeddedCluster
 from partstream.embedded.process import ServerProcess
 from partstream.embedded.server import EmbeddedServer
+from partstream.errors import PartstreamError
 from partstream.model import Finding, Severity
 
 LOGIN: dict[str, Any] = {"username": "tenant", "password": "secret"}
@@ -88,6 +89,42 @@ async def test_on_a_cluster_too(
     where = {finding.where for finding in findings if finding.name == "info-refused"}
     assert where == {f"{node.host}:{node.port}" for node in fresh_cluster.primaries()}
     assert [line.partition(":")[0] for line in told(caplog)] == ["info-refused"] * 3
+
+
+def impatient(url: str) -> aio.Producer:
+    return aio.Producer(
+        url, **LOGIN, acks="all", request_timeout_ms=1_000, delivery_timeout_ms=2_000, linger_ms=0
+    )
+
+
+async def test_a_cluster_names_its_replicas(fresh_cluster: EmbeddedCluster) -> None:
+    """Who asks for a second copy gets one, also where INFO does not count them."""
+    restrict(*fresh_cluster.nodes)
+    async with (
+        aio.Admin(fresh_cluster.url, **LOGIN) as admin,
+        impatient(fresh_cluster.url) as producer,
+    ):
+        await admin.create_topic("t", 1, {"min.insync.replicas": 2})
+        await (await producer.send("t", b"v"))
+        node = (await admin.describe_topic("t")).partitions[0].node
+        primary = next(each for each in fresh_cluster.nodes if f":{each.port}" in node)
+        (replica,) = fresh_cluster.replicas_of(primary)
+        replica.pause()
+        with pytest.raises(PartstreamError):
+            await (await producer.send("t", b"v"))
+        replica.resume()
+
+
+async def test_replicas_that_nobody_counts_do_not_count(fresh_server: EmbeddedServer) -> None:
+    """Who asks for a second copy is refused, rather than told that there is one."""
+    restrict(fresh_server)
+    async with (
+        aio.Admin(fresh_server.url, **LOGIN) as admin,
+        impatient(fresh_server.url) as producer,
+    ):
+        await admin.create_topic("t", 1, {"min.insync.replicas": 2})
+        with pytest.raises(PartstreamError, match=r"min\.insync\.replicas"):
+            await (await producer.send("t", b"v"))
 
 
 async def test_where_info_answers_nothing_is_said(

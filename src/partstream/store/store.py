@@ -334,9 +334,10 @@ class Store:
             why = str(error)
         _logger.warning(
             "info-refused: Redis does not tell its replication (%s). Records that a failover or a "
-            "restart takes back go unnoticed, and acks=all waits for no replica. "
+            "restart takes back go unnoticed, and acks=all waits for %s. "
             "`partstream doctor` says more.",
             why,
+            "those replicas that the cluster names" if self.router.is_cluster else "no replica",
         )
 
 

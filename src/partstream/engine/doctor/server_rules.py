@@ -23,8 +23,9 @@ def refusals(node: NodeFacts) -> Iterator[Finding]:
             Severity.WARNING,
             node.address,
             f"INFO is refused: {node.info_refusal}",
-            "Records that a failover or a restart takes back go unnoticed, replicas are not "
-            "counted for acks=all, and doctor could not look at memory and persistence.",
+            "Records that a failover or a restart takes back go unnoticed; outside of a cluster, "
+            "which names its replicas, acks=all waits for none; and doctor could not look at "
+            "memory and persistence.",
             "ACL SETUSER <user> +info (a managed service may not allow it)",
         )
     if node.config_refusal:
