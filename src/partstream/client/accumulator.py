@@ -128,7 +128,7 @@ class Accumulator:
         on_open: Callable[[Queue], Any],
         on_full: Callable[[Queue], Any],
     ) -> None:
-        """`on_open` is told of a queue's first record, `on_full` of a batch that is complete.
+        """`on_open` is told of a new open batch, `on_full` of one that follows a full one.
 
         Both are called from the thread that appends.
         """
@@ -181,9 +181,7 @@ class Accumulator:
                 queue.ready.append(batch)
                 full = True
             queue.open = fresh
-        if full:
-            self._on_full(queue)
-        self._on_open(queue)
+        (self._on_full if full else self._on_open)(queue)
         return Delivery(fresh.outcome, 0, timestamp)
 
     def release(self, batch: Batch) -> None:

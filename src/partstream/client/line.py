@@ -108,6 +108,11 @@ class Line:
         elif self._linger is None and not self._due:
             self._linger = self._loop.call_later(self._config.linger_ms / 1000, self._linger_over)
 
+    def filled(self) -> None:
+        """The queue's open batch was full, and it has a new one."""
+        self.opened()
+        self.pump()
+
     def hurry(self) -> None:
         """Send what there is, full or not."""
         self._due = True

@@ -88,6 +88,7 @@ class Producer:
         self._keeping_up: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
         self._thread = 0
+        self._thread = 0
 
     @property
     def store(self) -> Store:
@@ -103,6 +104,7 @@ class Producer:
         if self._session.started:
             return self
         self._loop = asyncio.get_running_loop()
+        self._thread = get_ident()
         self._thread = get_ident()
         await self._session.open()
         try:
@@ -345,7 +347,7 @@ class Producer:
 
     def _filled(self, queue: Queue) -> None:
         self.sealed(queue)
-        self._soon(self._lines[queue].pump)
+        self._soon(self._lines[queue].filled)
 
     def _soon(self, step: Callable[[], None]) -> None:
         """Have the loop do something; called from the thread that sends."""
@@ -354,7 +356,10 @@ class Producer:
             self._loop.call_soon(step)
             return
         try:
-            self._loop.call_soon_threadsafe(step)
+            if get_ident() == self._thread:
+                self._loop.call_soon(step)
+            else:
+                self._loop.call_soon_threadsafe(step)
         except RuntimeError:
             raise ClosedClient("this producer is closed") from None
 

@@ -51,7 +51,7 @@ class Sender:
             buffer_memory=1 << 30,
             max_request_size=1 << 20,
             on_open=lambda _: self.line.opened(),
-            on_full=lambda _: self.line.pump(),
+            on_full=lambda _: self.line.filled(),
         )
 
     @property
