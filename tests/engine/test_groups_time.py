@@ -61,6 +61,26 @@ async def test_a_clock_that_goes_backwards_keeps_no_dead_member_alive(
         assert all(9_000 < left[member.id] <= 10_000 for member in members)
 
 
+async def test_members_with_shorter_sessions_keep_no_dead_member_alive(
+    redis_url: str, namespace: str
+) -> None:
+    async with rig(redis_url, namespace) as engine:
+        await engine.topics.create("t", 3)
+        dead = Member(engine.groups, "g", session_ms=20_000)
+        living = [Member(engine.groups, "g", session_ms=2_000) for _ in range(2)]
+        await settle(dead, *living)
+        keys = engine.store.keys.group("g")
+        await engine.store.execute("HSET", keys.group, "token", "of-the-old", key=keys.group)
+        await shift(engine, dead, -60_000)
+        await living[0].beat()  # another server has taken over: everybody starts afresh
+        await shift(engine, dead, -5_000)
+        for member in (*living, *living):
+            await member.beat()
+        left = await deadlines(engine)
+        assert left[dead.id] <= 15_000
+        assert all(left[member.id] <= 2_000 for member in living)
+
+
 async def test_a_member_that_is_late_but_was_not_missed_lives_on(
     redis_url: str, namespace: str
 ) -> None:
