@@ -228,7 +228,7 @@ def _struct_writer(
         given = [
             (tag, write, values[name])
             for tag, name, _, write, default in tags
-            if values.get(name, default) != default
+            if not _same(values.get(name, default), default)
         ]
         write_uvarint(out, len(given))
         for tag, write, value in given:
@@ -239,6 +239,11 @@ def _struct_writer(
             out += field
 
     return write_struct
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether a value is a field's default; an empty list is an empty tuple."""
+    return bool(value == default or (default == () and value is not None and not len(value)))
 
 
 class Message:

@@ -82,6 +82,8 @@ def _field(field: dataclasses.Field[Any]) -> Field:
         default = None if optional else {}
     else:
         default = None if optional else _ZERO.get(kind or "", 0)
+    if kind == "datetime_i64" and default is None:
+        default = -1
     return Field(field.name, kind, struct, array, optional, field.metadata.get("tag"), default)
 
 

@@ -1,0 +1,99 @@
+"""Writes the page of the documentation that says which APIs are served, from the table.
+
+`python -m partstream.gateway.compatibility docs/gateway/compatibility.md` writes it; a test holds
+that the file is up to date.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from partstream.gateway.table import TABLE, Api
+
+_INTRO = """# Compatibility
+
+The gateway serves these APIs of the Kafka protocol, at these versions: those of Apache Kafka 4.3.
+Clients ask for them when they connect (ApiVersions), and use what both sides know. A request for
+anything else ends the connection, as it does with Kafka.
+
+| key | API | versions | what it does |
+|---|---|---|---|
+"""
+
+_ABSENT = """
+## What is not served
+
+| APIs | why |
+|---|---|
+"""
+
+_MISSING = (
+    (
+        "JoinGroup, Heartbeat, LeaveGroup, SyncGroup (11-14)",
+        "classic groups are not there yet: set `group.protocol=consumer`",
+    ),
+    (
+        "SaslHandshake, SaslAuthenticate (17, 36), ACLs (29-31), SCRAM users (50, 51)",
+        "there is no authentication yet",
+    ),
+    (
+        "AddPartitionsToTxn, AddOffsetsToTxn, EndTxn, TxnOffsetCommit (24-26, 28), "
+        "DescribeTransactions, ListTransactions (65, 66)",
+        "there are no transactions yet",
+    ),
+    ("DescribeProducers (61)", "what is known of idempotent producers is not shown yet"),
+    ("share groups (76-79, 90-92), streams groups (88, 89)", "not there yet"),
+    (
+        "AlterReplicaLogDirs (34), AlterPartitionReassignments, ListPartitionReassignments "
+        "(45, 46), ElectLeaders (43)",
+        "replicas and their leaders are Redis's own",
+    ),
+    (
+        "delegation tokens (38-41), client quotas (48, 49), client telemetry (71, 72)",
+        "not there",
+    ),
+    (
+        "what brokers and controllers say to one another (4-7, 27, 52-59, 62-64, 67, 70, 73, "
+        "80-87)",
+        "gateways have nothing to agree on: all state is in Redis",
+    ),
+)
+"""APIs of Kafka that are not served, and why."""
+
+_REST = """
+## Where it differs from Kafka
+
+- There are no fetch sessions: every answer has session id 0, and clients send full requests.
+- A leader is advice. Any gateway serves any partition and any group, so NOT_LEADER_OR_FOLLOWER and
+  NOT_COORDINATOR are never answered.
+- A client whose leader epoch is old is refused (FENCED_LEADER_EPOCH) only if records that it may
+  have read are gone; Kafka refuses any old epoch.
+- Any replication factor is taken, and the replicas that are shown are gateways: how many copies of
+  a record there are is a matter of Redis's own replicas and of `min.insync.replicas`.
+- A topic that is created on first use is there at once; Kafka's first answer is an error.
+- A negative offset cannot be committed, and a group has a name that is not empty.
+- A topic has the configs of [the configuration page](../configuration.md); others that Kafka knows
+  are refused by name.
+"""
+
+
+def _row(api: Api) -> str:
+    handle = api.handle or api.raw
+    module = sys.modules[handle.__module__] if handle is not None else None
+    title = ((module.__doc__ or "") if module is not None else "").split("\n\n")[0]
+    _, _, what = " ".join(title.split()).partition(": ")
+    versions = f"{api.advertised}-{api.most}" if api.most > api.advertised else f"{api.most}"
+    if api.advertised < api.least:
+        versions += f" (served from {api.least} on)"
+    return f"| {api.key} | {api.name} | {versions} | {what} |\n"
+
+
+def page() -> str:
+    """The whole page."""
+    missing = "".join(f"| {apis} | {why} |\n" for apis, why in _MISSING)
+    return f"{_INTRO}{''.join(map(_row, TABLE))}{_ABSENT}{missing}{_REST}"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page(), encoding="utf-8")

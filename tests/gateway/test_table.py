@@ -1,0 +1,41 @@
+"""The table says what Kafka says, and the documentation says what the table says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from kio.index import load_request_schema, load_response_schema
+
+from partstream.gateway import compatibility
+from partstream.gateway.table import BY_KEY, TABLE, Api
+
+KAFKA = Path(__file__).parent / "kafka_4_3_apis.json"
+"""What Apache Kafka 4.3 answered to ApiVersions: API -> least and greatest version."""
+PAGE = Path(__file__).parents[2] / "docs" / "gateway" / "compatibility.md"
+
+
+@pytest.mark.parametrize("api", TABLE, ids=lambda api: api.name)
+def test_versions_are_those_of_kafka(api: Api) -> None:
+    kafka = json.loads(KAFKA.read_text(encoding="utf-8"))
+    assert [api.advertised, api.most] == kafka[str(api.key)]
+
+
+@pytest.mark.parametrize("api", TABLE, ids=lambda api: api.name)
+def test_flexible_versions_are_those_of_kafka(api: Api) -> None:
+    for version in range(api.least, api.most + 1):
+        for load in (load_request_schema, load_response_schema):
+            assert load(api.key, version).__flexible__ == (version >= api.flexible)
+
+
+def test_every_api_stands_once_and_has_one_handler() -> None:
+    assert len(BY_KEY) == len(TABLE)
+    assert [api.key for api in TABLE] == sorted(BY_KEY)
+    assert all((api.handle is None) != (api.raw is None) for api in TABLE)
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == compatibility.page(), (
+        "run: python -m partstream.gateway.compatibility docs/gateway/compatibility.md"
+    )
