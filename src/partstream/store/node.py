@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from partstream.errors import OutcomeUnknown, StoreUnavailable
@@ -19,8 +20,22 @@ _logger = logging.getLogger(__name__)
 class Node:
     """A server of the deployment. Its shared link carries everything that does not block."""
 
-    def __init__(self, address: Address, dialer: Dialer, *, timeout: float) -> None:
+    def __init__(
+        self,
+        address: Address,
+        dialer: Dialer,
+        *,
+        timeout: float,
+        before_reopening: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            before_reopening: awaited before a lost link is opened again; closes this node if it is
+                not to be used any more.
+        """
         self.address = address
+        self._before_reopening = before_reopening
         self.greeting: Greeting | None = None
         self._dialer = dialer
         self._timeout = timeout
@@ -47,6 +62,8 @@ class Node:
             return link
         async with self._opening:
             link = self.ready
+            if link is None and self._link is not None and self._before_reopening is not None:
+                await self._before_reopening()
             if self._closed:
                 raise StoreUnavailable(f"the connection to Redis at {self.address} was closed")
             if link is None:

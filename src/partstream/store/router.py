@@ -13,7 +13,7 @@ from partstream.store.dial import Dialer
 from partstream.store.node import Node
 from partstream.store.replies import ASK, MOVED
 from partstream.store.slots import SLOTS
-from partstream.store.target import Address, Target
+from partstream.store.target import Address, Kind, Target
 from partstream.store.topology import discover
 
 _logger = logging.getLogger(__name__)
@@ -129,5 +129,10 @@ class Router:
     def _at(self, address: Address) -> Node:
         node = self._nodes.get(address)
         if node is None:
-            node = self._nodes[address] = Node(address, self._dialer, timeout=self._timeout)
+            # A primary that was killed and started again takes writes until the sentinels have made
+            # it a replica, and then they are thrown away: they are asked first.
+            ask = self.refresh if self._target.kind is Kind.SENTINEL else None
+            node = self._nodes[address] = Node(
+                address, self._dialer, timeout=self._timeout, before_reopening=ask
+            )
         return node
