@@ -58,8 +58,8 @@ async def test_an_entry_is_named_by_its_end_and_epoch(redis_url: str, namespace:
         answer = await own.log.append(partition, batch(b"c"))
         seen = await check(own.store, partition)
         assert [entry[:2] for entry in seen.entries] == [(2, 0), (3, answer.leader_epoch)]
-        token_byte = int(answer.token[:2], 16)
-        assert answer.leader_epoch == 1 + token_byte
+        token_bytes = int(answer.token[:4], 16)
+        assert answer.leader_epoch == 1 + token_bytes
 
 
 async def test_a_batch_is_read_from_any_offset_in_it(redis_url: str, namespace: str) -> None:

@@ -57,9 +57,9 @@ if token ~= '' and replicas < tonumber(ARGV[5]) then
 end
 local history = nil
 if token ~= state[5] and token ~= '' then
-  -- Another history begins. A byte of the token keeps two primaries that both believe they lead
+  -- Another history begins. Two bytes of the token keep two primaries that both believe they lead
   -- from minting the same epoch.
-  epoch = epoch + 1 + tonumber(string.sub(token, 1, 2), 16)
+  epoch = epoch + 1 + tonumber(string.sub(token, 1, 4), 16)
   history = redis.call('HGET', KEYS[2], 'epochs') .. ' ' .. epoch .. ':' .. state[2]
   if #history > 4000 then history = string.match(string.sub(history, -3000), ' (.+)$') end
 end
