@@ -63,6 +63,20 @@ class RecordMetadata(NamedTuple):
     """Milliseconds since 1970: the record's own, or the log's with LogAppendTime."""
 
 
+@dataclass(frozen=True, slots=True)
+class LogLoss:
+    """Records that had been acknowledged, and that a failover or a crash of Redis took back."""
+
+    topic: str
+    partition: int
+    first_offset: int
+    """The first one lost."""
+    next_offset: int
+    """The one after the last that this producer knows of."""
+    leader_epoch: int
+    """The epoch in which they had been written."""
+
+
 class OffsetAndMetadata(NamedTuple):
     """A committed position: the offset of the next record to process."""
 

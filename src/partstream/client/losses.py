@@ -6,25 +6,13 @@ epoch. When an answer comes under another epoch, the log's history tells where t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from partstream.engine.log import Log
 from partstream.engine.partition import Partition
+from partstream.model import LogLoss
 
-
-@dataclass(frozen=True, slots=True)
-class LogLoss:
-    """Records that had been acknowledged, and that a failover or a crash of Redis took back."""
-
-    topic: str
-    partition: int
-    first_offset: int
-    """The first one lost."""
-    next_offset: int
-    """The one after the last that this producer knows of."""
-    leader_epoch: int
-    """The epoch in which they had been written."""
+__all__ = ["Acknowledged", "LogLoss", "find_cut", "find_loss"]
 
 
 class Acknowledged(NamedTuple):

@@ -15,7 +15,6 @@ from typing import Any, Self
 from partstream.client.accumulator import Accumulator, Batch, Queue
 from partstream.client.delivery import Delivery
 from partstream.client.line import Line
-from partstream.client.losses import LogLoss
 from partstream.client.route import Route, header_list
 from partstream.client.session import Session, get_or_create
 from partstream.config.build import load
@@ -31,6 +30,7 @@ from partstream.errors import (
     PartstreamError,
     UnknownTopicOrPartition,
 )
+from partstream.model import LogLoss
 from partstream.store.store import Store
 
 _logger = logging.getLogger(__name__)

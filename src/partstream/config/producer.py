@@ -14,6 +14,7 @@ from partstream.config.common import (
     Bytes,
     Milliseconds,
 )
+from partstream.model import LogLoss
 
 MAX_IN_FLIGHT = 5
 """A partition remembers the last five batches of a producer, so that many may be unanswered."""
@@ -92,11 +93,12 @@ class ProducerConfig(AutoCreateConfig):
     value_serializer: Callable[[Any], bytes | None] | None = None
     """Makes bytes of a value. `None`: values are given as bytes, or as `None` (a tombstone)."""
 
-    on_log_loss: Callable[[Any], None] | None = None
-    """Called with a `LogLoss` when records that had been acknowledged turn out to be gone.
+    on_log_loss: Callable[[LogLoss], object] | None = None
+    """Called with a `partstream.LogLoss` when acknowledged records turn out to be gone.
 
     A failover or a crash of Redis may take back what had not been replicated or written to disk;
-    the producer notices by the leader epoch. Losses are logged as warnings, too.
+    the producer notices by the leader epoch. The loss names topic, partition, and the offsets from
+    `first_offset` up to and without `next_offset`. Losses are logged as warnings, too.
     """
 
     @model_validator(mode="after")
