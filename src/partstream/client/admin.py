@@ -359,7 +359,10 @@ class Admin:
     async def maintain(self) -> Swept:
         """Do now what clients do every `log_retention_check_interval_ms`: retention and upkeep."""
         return await sweep(
-            self._session.store, self._session.topics, expire_offsets=self._expire_offsets
+            self._session.store,
+            self._session.topics,
+            producer_id_expiration_ms=self.config.producer_id_expiration_ms,
+            expire_offsets=self._expire_offsets,
         )
 
     @_call
@@ -382,7 +385,7 @@ class Admin:
         return GroupOffsets(self._session.store, self._session.topics, self._groups)
 
     async def _expire_offsets(self) -> int:
-        return await self._groups.expire_offsets()
+        return await self._groups.expire_offsets(self.config.offsets_retention_ms)
 
     async def _describe_topic(self, name: str) -> TopicDescription:
         topic = await self._session.topics.get(name, fresh=True)

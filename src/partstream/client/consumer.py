@@ -74,7 +74,7 @@ class Consumer:
         return self._opened
 
     async def _expire_offsets(self) -> int:
-        return await self.opened.groups.expire_offsets()
+        return await self.opened.groups.expire_offsets(self.config.offsets_retention_ms)
 
     # What to read.
 

@@ -85,6 +85,7 @@ class Session:
             store,
             self._topics,
             interval_ms=self._config.log_retention_check_interval_ms,
+            producer_id_expiration_ms=self._config.producer_id_expiration_ms,
             expire_offsets=expire_offsets,
         )
         self._sweeper.start()

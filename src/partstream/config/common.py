@@ -98,8 +98,25 @@ class CommonConfig(BaseModel):
     Kafka has it on the broker, where it is 5 minutes.
     """
 
+    producer_id_expiration_ms: PositiveMilliseconds = 86_400_000
+    """How long a partition remembers a producer that is silent, to recognise what it sends twice.
+
+    Kafka has it on the broker; here it is that of the client that looks after retention.
+    """
+
+    offsets_retention_minutes: Annotated[int, Field(ge=1, le=INT32_MAX)] = 10_080
+    """How long the offsets of a group without members are kept.
+
+    Kafka has it on the broker; here it is that of the client that looks after retention.
+    """
+
     metadata_max_age_ms: PositiveMilliseconds = 300_000
     """After how long topics are looked up anew even if no change was announced."""
+
+    @property
+    def offsets_retention_ms(self) -> int:
+        """`offsets_retention_minutes` in milliseconds."""
+        return self.offsets_retention_minutes * 60_000
 
     @field_validator("*", mode="before")
     @classmethod

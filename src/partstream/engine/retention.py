@@ -48,7 +48,11 @@ OffsetsExpiry = Callable[[], Awaitable[int]]
 
 
 async def sweep(
-    store: Store, topics: Topics, *, expire_offsets: OffsetsExpiry | None = None
+    store: Store,
+    topics: Topics,
+    *,
+    producer_id_expiration_ms: int = PRODUCER_ID_EXPIRATION_MS,
+    expire_offsets: OffsetsExpiry | None = None,
 ) -> Swept:
     """Do all the upkeep of a namespace once. Each step is short; what fails is logged and left."""
     done = Swept()
@@ -56,13 +60,15 @@ async def sweep(
     for topic in (await topics.all()).values():
         await topics.configure(topic)
         for partition in topic.partitions:
-            await _sweep_partition(store, topic, partition, done)
+            await _sweep_partition(store, topic, partition, producer_id_expiration_ms, done)
     if expire_offsets is not None:
         done.offsets = await expire_offsets()
     return done
 
 
-async def _sweep_partition(store: Store, topic: Topic, partition: Partition, done: Swept) -> None:
+async def _sweep_partition(
+    store: Store, topic: Topic, partition: Partition, producers_ms: int, done: Swept
+) -> None:
     keys = partition.keys
     try:
         while True:
@@ -74,9 +80,7 @@ async def _sweep_partition(store: Store, topic: Topic, partition: Partition, don
                 break
         cursor = b"0"
         while True:
-            cursor, forgotten = await store.run(
-                _FORGET, [keys.producers], [PRODUCER_ID_EXPIRATION_MS, cursor]
-            )
+            cursor, forgotten = await store.run(_FORGET, [keys.producers], [producers_ms, cursor])
             done.producers += forgotten
             if cursor == b"0":
                 break
@@ -99,11 +103,13 @@ class Sweeper:
         topics: Topics,
         *,
         interval_ms: int,
+        producer_id_expiration_ms: int = PRODUCER_ID_EXPIRATION_MS,
         expire_offsets: OffsetsExpiry | None = None,
     ) -> None:
         self._store = store
         self._topics = topics
         self._interval_ms = interval_ms
+        self._producers_ms = producer_id_expiration_ms
         self._expire_offsets = expire_offsets
         self._me = uuid.uuid4().hex
         self._leads = False
@@ -148,7 +154,12 @@ class Sweeper:
                     await self._store.run(_LEASE, [key], [self._me, 2 * self._interval_ms])
                 )
                 if self._leads:
-                    await sweep(self._store, self._topics, expire_offsets=self._expire_offsets)
+                    await sweep(
+                        self._store,
+                        self._topics,
+                        producer_id_expiration_ms=self._producers_ms,
+                        expire_offsets=self._expire_offsets,
+                    )
             except StorePermissionDenied as error:
                 # Others must have the lease, and a log needs no line a minute for it.
                 _logger.info("this client takes no part in the retention sweep: %s", error)

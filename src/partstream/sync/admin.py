@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import weakref
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -46,13 +45,7 @@ class Admin:
             StoreUnavailable, StoreAuthenticationFailed, StoreTooOld, NewerLayout: as they say.
         """
         self._admin = AsyncAdmin(url, **config)
-        self._portal = Portal("partstream admin")
-        self._finalizer = weakref.finalize(self, self._portal.close)
-        try:
-            self._portal.call(self._admin.start())
-        except BaseException:
-            self._portal.close()
-            raise
+        self._portal = Portal.under(self, "partstream admin", self._admin.start)
 
     @property
     def config(self) -> AdminConfig:

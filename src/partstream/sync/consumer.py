@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-import weakref
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -78,15 +77,9 @@ class Consumer:
             StoreUnavailable, StoreAuthenticationFailed, StoreTooOld, NewerLayout: as they say.
         """
         self._consumer = AsyncConsumer(url, **config)
-        self._portal = Portal("partstream consumer")
-        self._finalizer = weakref.finalize(self, self._portal.close)
+        self._portal = Portal.under(self, "partstream consumer", self._consumer.start)
         self._errands = Errands(self._portal)
         self._turn = threading.RLock()
-        try:
-            self._portal.call(self._consumer.start())
-        except BaseException:
-            self._portal.close()
-            raise
 
     @property
     def config(self) -> ConsumerConfig:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from partstream.errors import ClosedClient, ForkedClient, IllegalState
 
@@ -38,6 +39,29 @@ class Portal:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
+
+    @classmethod
+    def under(
+        cls,
+        owner: object,
+        name: str,
+        start: Callable[[], Coroutine[Any, Any, Any]],
+        *,
+        at_end: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    ) -> Self:
+        """A portal that starts a client, and ends with the blocking twin that owns it.
+
+        Raises:
+            Whatever `start` does; then the thread has ended.
+        """
+        portal = cls(name, at_end=at_end)
+        weakref.finalize(owner, portal.close)
+        try:
+            portal.call(start())
+        except BaseException:
+            portal.close()
+            raise
+        return portal
 
     @property
     def running(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
@@ -38,13 +37,12 @@ class Producer:
             StoreUnavailable, StoreAuthenticationFailed, StoreTooOld, NewerLayout: as they say.
         """
         self._producer = AsyncProducer(url, **config)
-        self._portal = Portal("partstream producer", at_end=partial(self._producer.close, 0))
-        self._finalizer = weakref.finalize(self, self._portal.close)
-        try:
-            self._portal.call(self._producer.start())
-        except BaseException:
-            self._portal.close()
-            raise
+        self._portal = Portal.under(
+            self,
+            "partstream producer",
+            self._producer.start,
+            at_end=partial(self._producer.close, 0),
+        )
         self._routes = self._producer.routes
 
     @property
