@@ -180,14 +180,15 @@ class Cluster(Servers):
 
 
 class Sentinel(Servers):
-    """A primary and two replicas in memory, and three Sentinels.
+    """A primary and a replica in memory, and three Sentinels.
 
-    A primary that was replaced learns of it late from Sentinels, and may take writes until then:
-    min-replicas-to-write keeps it from that.
+    A primary that was replaced learns of it late from Sentinels, and would take writes until then:
+    min-replicas-to-write keeps it from that. With two replicas it would not be enough: for a moment
+    one of them still follows the old primary, and confirms what the new one never gets.
     """
 
     def __init__(self, plan: Plan, binary: Path | None) -> None:
-        self._sentinel = EmbeddedSentinel(2, binary=binary, config={"min-replicas-to-write": 1})
+        self._sentinel = EmbeddedSentinel(binary=binary, config={"min-replicas-to-write": 1})
 
     async def __aenter__(self) -> Self:
         await self.in_thread(self._sentinel.start)
