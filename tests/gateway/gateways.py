@@ -82,7 +82,7 @@ class Client:
         except (asyncio.IncompleteReadError, ConnectionError):
             return b""
 
-    async def ask(self, key: int, version: int, **values: Any) -> Struct:
+    async def ask(self, key: int, version: int, /, **values: Any) -> Struct:
         """Send a request and wait for its answer."""
         self.send(request(key, version, values))
         frame = await self.frame()

@@ -104,10 +104,12 @@ async def _some(broker: Broker, call: Call, asked: Struct) -> list[dict[str, Any
 
 async def _wanted(broker: Broker, call: Call, asked: Struct) -> _Wanted:
     numbers = asked.partition_indexes
+    # The topics of a request for one group are another struct, which never had an id.
+    topic_id = asked.topic_id if call.version >= _MANY else None
     try:
-        topic = await broker.named(asked.name, asked.topic_id)
+        topic = await broker.named(asked.name, topic_id)
     except UnknownTopicId:
-        return _Wanted({"topic_id": asked.topic_id}, None, numbers, UNKNOWN_TOPIC_ID)
+        return _Wanted({"topic_id": topic_id}, None, numbers, UNKNOWN_TOPIC_ID)
     except PartstreamError as error:
         if error.retriable and group_code_of(error) != error.code:
             raise  # Redis, not the topic
