@@ -21,6 +21,8 @@ from partstream.store.target import Address
 
 RedisConnection: TypeAlias = Connection | UnixDomainSocketConnection
 
+_TLS_END_S = 0.25
+_NO_DATABASE = ("DB index is out of range", "SELECT is not allowed in cluster mode")
 _LEAST = {"redis": (7, 0), "valkey": (7, 2)}
 
 
@@ -66,26 +68,36 @@ class Dialer:
         Raises:
             StoreUnavailable: nothing answers there, or TLS fails.
             StoreAuthenticationFailed: wrong user name or password.
+            ConfigError: the server has no database of that number.
         """
         connection = self._make(address)
         try:
             async with asyncio.timeout(self._timeout):
                 await _connect(connection)
         except TimeoutError:
-            await connection.disconnect(nowait=True)
+            await hang_up(connection)
             hint = "; if it does not speak TLS: redis://" if self._tls else ""
             raise StoreUnavailable(
                 f"Redis at {address} did not answer within {self._timeout:g} s{hint}"
             ) from None
         except (RedisError, OSError) as error:
-            await connection.disconnect(nowait=True)
+            await hang_up(connection)
+            self._check_database(error, address)
             failure = translate(error, f"cannot connect to Redis at {address}")
             hint = self._hint(failure)
             raise (type(failure)(f"{failure}{hint}") if hint else failure) from error
         except BaseException:
-            await connection.disconnect(nowait=True)
+            await hang_up(connection)
             raise
         return connection
+
+    def _check_database(self, error: Exception, address: Address) -> None:
+        """Name the database that a server does not have; its own answer leaves the number out."""
+        if any(text in str(error) for text in _NO_DATABASE):
+            raise ConfigError(
+                f"database {self._options.get('db')}: Redis at {address} has none of that number "
+                f"({error}); its `databases` setting says how many there are, a cluster has only 0"
+            ) from error
 
     def _hint(self, failure: PartstreamError) -> str:
         """What a server that hangs up without a word may have meant."""
@@ -180,7 +192,21 @@ def check_version(greeting: Greeting, address: Address) -> None:
 
 async def hang_up(connection: RedisConnection) -> None:
     """Close a connection, whatever state it is in."""
+    writer = connection._writer  # redis-py forgets it without having waited for its end
     try:
         await connection.disconnect(nowait=True)
+        if writer is not None and isinstance(connection, SSLConnection):
+            await _end_tls(writer)
     except (RedisError, OSError, PartstreamError):
         return
+
+
+async def _end_tls(writer: asyncio.StreamWriter) -> None:
+    """Let the server answer the end of TLS, but not for long: asyncio waits half a minute."""
+    try:
+        async with asyncio.timeout(_TLS_END_S):
+            await writer.wait_closed()
+    except (TimeoutError, OSError):
+        pass
+    finally:
+        writer.transport.abort()
