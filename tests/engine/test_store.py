@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -77,6 +79,36 @@ async def test_nobody_there() -> None:
         await Store.connect("unix:///nowhere.sock")
     with pytest.raises(ConfigError, match="http"):
         await Store.connect("http://127.0.0.1")
+
+
+@pytest.mark.every_server
+async def test_a_database_that_is_not_there(redis_url: str) -> None:
+    with pytest.raises(ConfigError, match=r"database 99: Redis at 127\.0\.0\.1:\d+ has none"):
+        await Store.connect(f"{redis_url}/99")
+
+
+async def test_a_cluster_has_one_database(cluster_url: str) -> None:
+    node = cluster_url.partition("//")[2].partition(",")[0]
+    with pytest.raises(ConfigError, match=rf"database 1: Redis at {node} .* a cluster has only 0"):
+        await Store.connect(f"redis://{node}/1")
+
+
+async def test_sentinels_that_say_nothing(redis_url: str, fresh_sentinel: EmbeddedSentinel) -> None:
+    for servers, reason in {
+        "127.0.0.1:1,127.0.0.1:2": r"(?s)127\.0\.0\.1:1\b.*; 127\.0\.0\.1:2\b",
+        redis_url.removeprefix("redis://"): r"the server at 127\.0\.0\.1:\d+ is no sentinel",
+    }.items():
+        with pytest.raises(StoreUnavailable, match="none of the sentinels at") as caught:
+            await Store.connect(f"redis+sentinel://{servers}/main")
+        assert re.search(reason, str(caught.value))
+    real = urlsplit(fresh_sentinel.url)
+    with pytest.raises(StoreUnavailable, match=r"No master found for 'other'$"):
+        await Store.connect(f"redis+sentinel://{real.netloc}/other")
+    partly = f"redis+sentinel://127.0.0.1:1,{redis_url.removeprefix('redis://')},{real.netloc}"
+    with pytest.raises(StoreUnavailable, match=r"'other' \(no answer: 127\.0\.0\.1:1\b"):
+        await Store.connect(f"{partly}/other")
+    store = await Store.connect(f"{partly}{real.path}")
+    await store.close()
 
 
 @pytest.mark.parametrize(

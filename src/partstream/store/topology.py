@@ -7,6 +7,7 @@ import logging
 from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
@@ -138,12 +139,39 @@ async def _ask_sentinels(target: Target) -> Address:
         sentinel_kwargs=sentinel_options,
     )
     try:
-        host, port = await sentinel.discover_master(target.master_name)
-    except RedisError as error:
-        # What redis-py says after that is how its clients print themselves.
-        why = str(error).partition(" : ")[0]
-        raise StoreUnavailable(f"the sentinels at {target.display}: {why}") from error
+        return await _primary_by_any(sentinel.sentinels, target)
     finally:
         for client in sentinel.sentinels:
             await client.aclose()
-    return Address(host, int(port))
+
+
+async def _primary_by_any(sentinels: Sequence[Redis], target: Target) -> Address:
+    """The primary as the first sentinel that knows it has it.
+
+    Not redis-py's own `discover_master`: it says the same when nobody answers as when the name is
+    wrong, and it gives up at the first server that is no sentinel.
+    """
+    silent: list[str] = []
+    for address, sentinel in zip(target.addresses, sentinels, strict=True):
+        try:
+            masters = await sentinel.sentinel_masters()
+        except (RedisError, OSError) as error:
+            silent.append(_why_no_sentinel(error, address))
+            continue
+        states = masters.values() if isinstance(masters, dict) else masters
+        state = next((row for row in states if row["name"] == target.master_name), None)
+        if state and state["is_master"] and not (state["is_sdown"] or state["is_odown"]):
+            return Address(state["ip"], int(state["port"]))
+    reasons = "; ".join(silent)
+    if len(silent) == len(sentinels):
+        raise StoreUnavailable(f"none of the sentinels at {target.display} answers: {reasons}")
+    raise StoreUnavailable(
+        f"the sentinels at {target.display}: No master found for {target.master_name!r}"
+        + (f" (no answer: {reasons})" if silent else "")
+    )
+
+
+def _why_no_sentinel(error: Exception, address: Address) -> str:
+    if "unknown command" in str(error).lower():
+        return f"the server at {address} is no sentinel"
+    return str(translate(error, str(address)))
