@@ -288,6 +288,21 @@ def test_an_embedded_url_with_other_parts_is_refused(url: str) -> None:
         shared.acquire(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [("embedded:rel", "embedded://{here}/rel"), ("embedded:/x/y", "embedded:///x/y")],
+)
+def test_a_folder_without_slashes_before_it_is_refused(
+    url: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        shared.acquire(url)
+    assert repr(url) in str(caught.value)
+    assert repr(meant.format(here=tmp_path)) in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()

@@ -19,6 +19,7 @@ from partstream.demo.processes import DemoFailed, Processes, Worker, ended_with
 from partstream.demo.proof import Check, prove
 from partstream.demo.view import PartitionView, Picture, WorkerView, open_view
 from partstream.embedded.server import EmbeddedServer
+from partstream.embedded.shared import data_path
 from partstream.errors import (
     GroupIdNotFound,
     NonEmptyGroup,
@@ -190,8 +191,7 @@ def _server(url: str | None, console: Console) -> Iterator[str]:
     if url is not None and not url.startswith("embedded:"):
         yield url
         return
-    folder = url.removeprefix("embedded:").removeprefix("//") if url else ""
-    with EmbeddedServer(folder or None) as server:
+    with EmbeddedServer(data_path(url) if url else None) as server:
         console.print(
             f"A private {server.binary.label} at {server.url}", highlight=False, soft_wrap=True
         )

@@ -12,7 +12,7 @@ import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from partstream.embedded.datadir import DataDir, DataDirInUse, RunningServer
 from partstream.embedded.server import EmbeddedServer
@@ -53,14 +53,22 @@ def data_path(url: str) -> Path | None:
         ConfigError: the URL has parts that mean nothing here.
     """
     parts = urlsplit(url)
-    if parts.netloc or parts.query or parts.fragment:
+    is_short = parts.path not in ("", "/") and not url.partition(":")[2].startswith("//")
+    if is_short or parts.netloc or parts.query or parts.fragment:
+        # A folder made where nobody looks for it would be data lost without a word.
+        meant = f"; for that folder: {_url_of(parts.path)!r}" if is_short else ""
         raise ConfigError(
             f"{url!r} is no valid embedded URL: use 'embedded:' (in memory) or "
-            "'embedded:///path/to/folder' (with an append-only file)"
+            f"'embedded:///path/to/folder' (with an append-only file){meant}"
         )
     if parts.path in ("", "/"):
         return None
-    return Path(unquote(parts.path)).expanduser().resolve()
+    return Path(unquote(parts.path)).resolve()
+
+
+def _url_of(path: str) -> str:
+    """The URL of the folder that a path without `//` before it names."""
+    return f"embedded://{quote(str(Path(unquote(path)).expanduser().absolute()))}"
 
 
 def acquire(url: str) -> Lease:
