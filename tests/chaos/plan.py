@@ -43,7 +43,6 @@ _SERVER_FAULTS: dict[Topology, tuple[str, ...]] = {
         "cut_replicas",
         "script_flush",
         "full",
-        "rolling_restart",
     ),
     "cluster-loose": (
         "kill_primary",
@@ -67,6 +66,12 @@ _SERVER_FAULTS: dict[Topology, tuple[str, ...]] = {
     ),
 }
 """`torn` loses the end of its file with a crash; `cluster-loose` acknowledges without replicas."""
+
+_SLOW_FAULTS: dict[Topology, tuple[str, ...]] = {
+    "cluster": ("rolling_restart", "add_and_remove", "add_and_remove")
+}
+_LONG_S = 25.0
+"""Runs of so many seconds have time for the slow ones, too."""
 
 _CLIENT_FAULTS = ("kill_worker", "pause_worker", "pause_worker_long", "cancel_client")
 
@@ -133,6 +138,9 @@ def draw(seed: int, *, seconds: float, topology: Topology | None = None, workers
     kind = topology or drawn
     replicated = kind not in ("standalone", "torn")
     loose = kind == "cluster-loose"
+    faults = _SERVER_FAULTS[kind]
+    if seconds >= _LONG_S:
+        faults += _SLOW_FAULTS.get(kind, ())
     acks: int | str = 1 if loose and rng.random() < 0.5 else "all"
     return Plan(
         seed=seed,
@@ -142,7 +150,7 @@ def draw(seed: int, *, seconds: float, topology: Topology | None = None, workers
         fsync="always" if kind != "torn" and rng.random() < 0.7 else "everysec",
         seconds=seconds,
         workers=tuple(_clients(rng, acks, worker) for worker in range(workers)),
-        server_blows=_blows(rng, _SERVER_FAULTS[kind], seconds, 0.3, 2.5),
+        server_blows=_blows(rng, faults, seconds, 0.3, 2.5),
         client_blows=_blows(rng, _CLIENT_FAULTS, seconds, 2.0, 8.0),
     )
 

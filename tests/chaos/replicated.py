@@ -10,7 +10,7 @@ from typing import Self
 from partstream.embedded import resp
 from partstream.embedded.cluster import ClusterNode, EmbeddedCluster
 from partstream.embedded.process import ServerProcess
-from partstream.embedded.reshard import SlotMove, move_at_once
+from partstream.embedded.reshard import SlotMove, move_at_once, move_slots
 from partstream.embedded.sentinel import EmbeddedSentinel
 from partstream.embedded.server import EmbeddedServer
 from partstream.store.keys import Keys
@@ -168,6 +168,19 @@ class Cluster(Servers):
         owner = self._cluster.owner_of(slot)
         others = [node for node in self._cluster.primaries() if node is not owner]
         return slot, others[blow.pick // len(slots) % len(others)]
+
+    async def do_add_and_remove(self, blow: Blow) -> str:
+        """A fourth primary comes, gets slots that are used, and goes again."""
+        slots = [partition_slot(TOPIC, index) for index in range(self._partitions)]
+        homes = {slot: await asyncio.to_thread(self._cluster.owner_of, slot) for slot in slots}
+        node = await asyncio.to_thread(self._cluster.add_node)
+        await self.in_thread(move_slots, self._cluster, slots[: 1 + blow.pick % len(slots)], node)
+        await asyncio.sleep(blow.seconds)
+        for slot, home in homes.items():
+            await self.in_thread(move_slots, self._cluster, [slot], home)
+        await self.in_thread(self._cluster.remove_node, node)
+        await self._whole()
+        return f"node {node.index}"
 
     async def do_rolling_restart(self, blow: Blow) -> str:
         """Every node, replicas first; primaries hand over before."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.history import Acked, Fault, Read
 from tests.chaos.plan import Topology, draw
 from tests.chaos.run import carry_out
 from tests.servers.targets import Target
@@ -24,12 +25,17 @@ async def run(target: Target, folder: Path, topology: Topology, seed: int, secon
         pytest.skip("needs a server binary on this machine")
     plan = draw(seed, seconds=seconds, topology=topology)
     ran = await carry_out(plan, folder, binary=target.binary.path)
+    # It was a test only if something happened.
+    assert sum(isinstance(event, Fault) for event in ran.events) >= 2
+    assert sum(isinstance(event, Acked) for event in ran.events) > 100
+    assert sum(isinstance(event, Read) for event in ran.events) > 50
     text = "\n".join(map(str, ran.anomalies))
     assert not ran.anomalies, f"seed {seed}, {topology}, {folder}:\n{text}"
 
 
 @pytest.mark.parametrize(
-    ("topology", "seed", "seconds"), [("standalone", 7, 7), ("torn", 3, 5), ("cluster", 6, 10)]
+    ("topology", "seed", "seconds"),
+    [("standalone", 1935, 7), ("torn", 50, 5), ("cluster", 136, 10)],
 )
 async def test_a_short_run(
     target: Target, tmp_path: Path, topology: Topology, seed: int, seconds: float
