@@ -146,6 +146,17 @@ def test_where_to_begin(orders: Cli, words: tuple[str, ...], expected: str) -> N
     assert orders.out("consume", "orders", "-f", "%s", *words) == expected
 
 
+def test_an_offset_beyond_the_end_is_said(cli: Cli) -> None:
+    cli.run("topics", "create", "orders", "-p", "2")
+    cli.run("produce", "orders", "-p", "1", stdin="a\nb\n")
+    result = cli.run("consume", "orders", "--from", "1", "-f", "%s")
+    assert (result.stdout, result.stderr) == (
+        "b",
+        "Offset 1 is beyond the end of orders-0, 0.\n",
+    )
+    assert cli.run("consume", "orders", "-p", "1", "--from", "2").stderr == ""
+
+
 def test_several_topics(cli: Cli) -> None:
     for topic in ("a", "b"):
         cli.run("produce", topic, stdin=f"{topic}\n")

@@ -194,6 +194,12 @@ def _spans(
         at = times_found.get(name)
         start = at.offset if at is not None else _start(row, place)
         spans[name] = Span(start, row.end_offset)
+        if place.kind == "offset" and place.number > row.end_offset:
+            click.echo(
+                f"Offset {place.number} is beyond the end of {name.topic}-{name.partition}, "
+                f"{row.end_offset}.",
+                err=True,
+            )
     return spans
 
 
