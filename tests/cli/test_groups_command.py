@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from partstream.sync.admin import Admin
 from partstream.sync.consumer import Consumer
 from tests.cli.conftest import Cli
 
@@ -88,8 +90,21 @@ def test_a_whole_topic(billing: Cli) -> None:
     assert [change["after"] for change in billing.json(*words)] == [10, 0]
 
 
+@pytest.mark.parametrize("words", [(), ("--execute",)])
+def test_no_such_group_to_reset(billing: Cli, words: tuple[str, ...]) -> None:
+    result = billing.run("groups", "reset-offsets", "other", "--to-latest", *words, code=1)
+    assert (result.stdout, result.stderr) == ("", "partstream: group 'other' does not exist\n")
+    assert [row["group_id"] for row in billing.json("groups", "list")] == ["billing"]
+
+
 def test_nothing_to_reset(billing: Cli) -> None:
-    result = billing.run("groups", "reset-offsets", "other", "--to-latest", "--execute")
+    with Consumer(billing.url, namespace=billing.namespace, group_id="fresh") as consumer:
+        consumer.subscribe(["orders"])
+        while len(consumer.assignment()) < 2:
+            consumer.poll(timeout=0.1, max_records=1)
+    with Admin(billing.url, namespace=billing.namespace) as admin:
+        admin.delete_group_offsets("fresh", admin.list_group_offsets("fresh"))
+    result = billing.run("groups", "reset-offsets", "fresh", "--to-latest", "--execute")
     assert "no offsets" in result.stderr
 
 
@@ -103,6 +118,26 @@ def test_delete(billing: Cli) -> None:
     assert billing.out("groups", "delete", "billing") == "Deleted group billing.\n"
     assert billing.json("groups", "list") == []
     assert "'billing'" in billing.run("groups", "describe", "billing", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "answer", "code", "left"),
+    [((), b"n\n", 1, ["billing"]), ((), b"y\n", 0, []), (("--yes",), b"", 0, [])],
+)
+def test_delete_asks_on_a_terminal(
+    billing: Cli, words: tuple[str, ...], answer: bytes, code: int, left: list[str]
+) -> None:
+    ours, theirs = os.openpty()
+    try:
+        with billing.start("groups", "delete", "billing", *words, stdin=theirs) as process:
+            os.write(ours, answer)
+            _, error = process.communicate(timeout=60)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert process.returncode == code, error
+    assert ("Delete billing with all committed offsets?" in error) is bool(answer)
+    assert [row["group_id"] for row in billing.json("groups", "list")] == left
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from partstream.cli import times
+from partstream.cli.confirm import confirm, yes_option
 from partstream.cli.output import json_option, print_fields, print_json, print_table
 from partstream.cli.settings import connected, of
 from partstream.model import GroupDescription, OffsetChange, ResetSpec, TopicPartition
@@ -197,6 +198,8 @@ def reset_offsets(
         )
     whole, some = _scope(topics)
     with Admin(**of(ctx).client()) as admin:
+        if not topics:
+            admin.describe_group(group_id)  # one that does not exist has nothing to reset: say so
         changes = admin.reset_offsets(
             group_id,
             targets[0] if targets else None,
@@ -246,10 +249,12 @@ def _print_changes(changes: Sequence[OffsetChange], as_json: bool) -> None:
 
 @groups.command(short_help="Delete groups without members.")
 @click.argument("group_ids", nargs=-1, required=True, metavar="GROUP...")
+@yes_option
 @connected
 @click.pass_context
-def delete(ctx: click.Context, group_ids: tuple[str, ...]) -> None:
+def delete(ctx: click.Context, group_ids: tuple[str, ...], yes: bool) -> None:
     """Delete groups that have no members, and the offsets they have committed."""
+    confirm(f"Delete {', '.join(group_ids)} with all committed offsets?", yes)
     with Admin(**of(ctx).client()) as admin:
         for group_id in group_ids:
             admin.delete_group(group_id)

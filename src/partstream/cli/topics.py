@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from partstream.cli import times
+from partstream.cli.confirm import confirm, yes_option
 from partstream.cli.output import json_option, print_fields, print_json, print_table, size
 from partstream.cli.settings import connected, of, pair
 from partstream.config.topic import PARTITIONER, TopicConfig
@@ -25,18 +25,11 @@ config_option = click.option(
     "-c", "--config", "configs", multiple=True, metavar="NAME=VALUE",
     help=f"Set {_CONFIG}. Repeatable.",
 )  # fmt: skip
-yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask, also on a terminal.")
 
 
 @click.group(short_help="Topics: create, list, describe, alter, delete.")
 def topics() -> None:
     """Create, list, describe, alter, grow and delete topics, and delete records."""
-
-
-def _confirm(question: str, yes: bool) -> None:
-    """Ask whoever sits at a terminal; a script has thought about it."""
-    if not yes and sys.stdin.isatty():
-        click.confirm(question, abort=True, err=True)
 
 
 def _configs(texts: Iterable[str]) -> dict[str, Any]:
@@ -211,7 +204,7 @@ def grow(ctx: click.Context, name: str, partitions: int) -> None:
 @click.pass_context
 def delete(ctx: click.Context, names: tuple[str, ...], if_exists: bool, yes: bool) -> None:
     """Delete topics with all their records."""
-    _confirm(f"Delete {', '.join(names)} with all records?", yes)
+    confirm(f"Delete {', '.join(names)} with all records?", yes)
     with Admin(**of(ctx).client()) as admin:
         for name in names:
             try:
@@ -249,7 +242,7 @@ def delete_records(
     """Delete the oldest records of the topic NAME."""
     if sum((bool(before), before_time is not None, everything)) != 1:
         raise click.UsageError("give one of --before-offset, --before-time and --all")
-    _confirm(f"Delete records of {name}?", yes)
+    confirm(f"Delete records of {name}?", yes)
     with Admin(**of(ctx).client()) as admin:
         partitions = [
             TopicPartition(name, row.partition) for row in admin.describe_topic(name).partitions
