@@ -89,3 +89,17 @@ async def test_every_node_of_a_cluster(cluster_url: str, namespace: str) -> None
     by_node = {finding.where for finding in found if finding.name == "persistence"}
     assert by_node == nodes
     assert not {"replicas", "bell-silent", "slots-uncovered"} & {finding.name for finding in found}
+
+
+def test_what_nodes_share_is_printed_once(cluster_url: str, namespace: str) -> None:
+    words = ["--url", cluster_url, "--namespace", namespace, "doctor"]
+    result = CliRunner().invoke(root, words)
+    nodes = {
+        row["where"]
+        for row in json.loads(CliRunner().invoke(root, [*words, "--json"]).stdout)
+        if row["name"] == "persistence"
+    }
+    (line,) = (row for row in result.stdout.splitlines() if row.endswith("(persistence)"))
+    assert len(nodes) > 1
+    assert all(node in line for node in nodes)
+    assert result.stdout.count("remedy: CONFIG SET appendonly yes") == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 from rich.console import Console
@@ -46,7 +46,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         print_json([_as_json(finding) for finding in findings])
     else:
-        _print(findings)
+        _print(_grouped(findings))
     worst = max((finding.severity for finding in findings), default=Severity.INFO)
     ctx.exit(EXIT_CODES[worst])
 
@@ -73,6 +73,14 @@ def _unreachable(error: PartstreamError, namespace: str) -> Finding:
 
 def _as_json(finding: Finding) -> dict[str, object]:
     return {**asdict(finding), "severity": finding.severity.name.lower()}
+
+
+def _grouped(findings: list[Finding]) -> list[Finding]:
+    """One for all the nodes or topics that share it, in the order of the first of each."""
+    places: dict[Finding, list[str]] = {}
+    for finding in findings:
+        places.setdefault(replace(finding, where=""), []).append(finding.where)
+    return [replace(shared, where=", ".join(where)) for shared, where in places.items()]
 
 
 def _print(findings: list[Finding]) -> None:
