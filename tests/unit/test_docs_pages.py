@@ -19,3 +19,10 @@ def test_every_example_is_listed() -> None:
     names = [path.name for path in EXAMPLES.glob("[a-z]*") if path.suffix in {".py", ""}]
     assert names
     assert [name for name in names if f"({name}" not in index] == []
+
+
+def test_code_in_tables_stays_on_one_line() -> None:
+    """A command that is broken into two lines is no longer read, or copied, as one."""
+    sheet = "stylesheets/tables.css"
+    assert f"  - {sheet}\n" in (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8")
+    assert "white-space: nowrap" in (DOCS / sheet).read_text(encoding="utf-8")
