@@ -226,6 +226,30 @@ async def test_records_that_were_read_and_are_gone_are_noticed(
         assert "offset 6" in warning
 
 
+async def test_records_of_an_epoch_that_is_gone_as_a_whole_are_noticed(
+    redis_url: str, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with source(redis_url, namespace) as logs, consumer(redis_url, namespace) as reader:
+        await logs.topic()
+        await logs.fill(6, batch=1)
+        snapshot = await _snapshot(logs)
+        # An epoch with a larger number than the one that follows when it is lost.
+        await logs.raw("HSET", "state", "epoch", 100_000, "token", "f" * 40)
+        for number in range(6, 10):
+            await logs.put([str(number)])
+        await reader.assign(tp())
+        await take(reader, 10)
+        await nothing_from(reader)
+        await _take_back(logs, snapshot)
+        for number in range(20):
+            await logs.put([f"new {number}"])
+        with caplog.at_level(logging.WARNING, "partstream"):
+            records = await take(reader, 20)
+        assert offsets(records) == list(range(6, 26))
+        assert values(records)[0] == "new 0"
+        assert any("truncated" in line for line in caplog.messages)
+
+
 async def test_without_a_policy_lost_records_are_an_error(redis_url: str, namespace: str) -> None:
     async with (
         source(redis_url, namespace) as logs,

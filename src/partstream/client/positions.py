@@ -45,10 +45,12 @@ def divergence(position: Position, read_from: int, found: EpochEnd) -> int | Non
         read_from: the first offset that the reader knows to have been written in that epoch.
         found: what the log says of the epoch.
     """
-    if found.leader_epoch < 0:
-        return None  # the log's history does not go back that far
     parted = found.end_offset
-    if found.leader_epoch != position.leader_epoch:
+    if found.leader_epoch < 0:
+        # Above all epochs that the log knows: lost before anything was written in its stead, or
+        # those that came after it have smaller numbers.
+        parted = read_from
+    elif found.leader_epoch != position.leader_epoch:
         # The log has never heard of the epoch: whatever was read of it is gone.
         parted = min(parted, read_from)
     return parted if parted < position.offset else None

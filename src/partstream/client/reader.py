@@ -255,6 +255,11 @@ class Reader:
             await self._compare(fetched.log_end)
         if newest != self._epoch:
             self._epoch, self._epoch_from = newest, offset
+        for batch in reversed(fetched.batches):
+            if batch.leader_epoch != newest:
+                # Still in the time before it.
+                self._epoch_from = batch.next_offset
+                break
         if fetched.log_start <= offset and (offset <= fetched.log_end or fetched.batches):
             return
         await self._drained()
@@ -283,8 +288,8 @@ class Reader:
         found = await self._shared.log.epoch_end(self._partition, epoch)
         cursor = Position(self._cursor.offset, epoch)
         parted = divergence(cursor, self._epoch_from, found)
-        if parted is None and cursor.offset > log_end:
-            parted = log_end
+        if cursor.offset > log_end:
+            parted = log_end if parted is None else min(parted, log_end)
         if parted is None:
             return
         buffer = self._buffer

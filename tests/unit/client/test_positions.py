@@ -43,8 +43,9 @@ def test_reading_begins_where_the_policy_says(reset: Reset, expected: Position |
         (Position(50, 3), 45, EpochEnd(2, 30), 30),
         # It never was, but nothing was read in it.
         (Position(50, 3), 50, EpochEnd(2, 90), None),
-        # The log's history does not go back that far.
-        (Position(50, 3), 0, EpochEnd(-1, -1), None),
+        # It is above all that the log knows: the same.
+        (Position(50, 3), 20, EpochEnd(-1, -1), 20),
+        (Position(50, 3), 50, EpochEnd(-1, -1), None),
     ],
 )
 def test_a_log_parts_from_what_was_read(
