@@ -105,13 +105,8 @@ class Sender:
     def __init__(self, world: World, name: str, client: Client, rng: random.Random) -> None:
         self._world, self._name, self._rng = world, name, rng
         self._manner = client.manner
-        self._producer = Producer(
-            world.url,
-            namespace=world.namespace,
-            client_id=name,
-            on_log_loss=self._lost,
-            **client.config,
-        )
+        self._config = client.config
+        self._producer = self._made()
         self._sent = 0
         self._idempotent: bool = self._producer.config.enable_idempotence
 
@@ -120,7 +115,7 @@ class Sender:
         world, journal = self._world, self._world.journal
         journal.write(Began(now(), self._name, "producer", self._idempotent))
         try:
-            await persist(world, self._name, "start", self._producer.start)
+            await persist(world, self._name, "start", self._start)
             while not world.finishing.is_set():
                 for _ in range(self._rng.randint(1, self._manner["burst"])):
                     await self._send(f"k{self._rng.randrange(self._manner['keys'])}")
@@ -129,6 +124,22 @@ class Sender:
         finally:
             await self._producer.close()
             journal.write(Closed(now(), self._name))
+
+    def _made(self) -> Producer:
+        return Producer(
+            self._world.url,
+            namespace=self._world.namespace,
+            client_id=self._name,
+            on_log_loss=self._lost,
+            **self._config,
+        )
+
+    async def _start(self) -> None:
+        try:
+            await self._producer.start()
+        except PartstreamError:
+            self._producer = self._made()  # for the next try
+            raise
 
     async def _say_last_words(self) -> None:
         """By the answer to these a producer notices what it has not noticed before."""
