@@ -118,8 +118,9 @@ class Member(RebalanceListener):
         noted = (identity.member_id, identity.member_epoch, owned)
         if noted != self._noted:
             self._noted = noted
-            # A static member hands on what it owns, epoch and all, to whoever follows it.
-            member = self._instance or f"{identity.member_id}/{identity.incarnation}"
+            # A static member hands on what it owns, epoch and all, to whoever follows it; and one
+            # that joins again follows itself.
+            member = self._instance or identity.member_id
             self._world.journal.write(
                 Owning(now(), self._name, member, identity.member_epoch, list(owned))
             )
