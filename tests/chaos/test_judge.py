@@ -255,6 +255,11 @@ def test_a_reader_that_was_told() -> None:
     assert kinds(events, Promise(may_lose=True)) == set()
 
 
+def test_a_record_that_stands_at_one_offset_in_both_histories() -> None:
+    events = reread(Read(7.5, "s", 0, 5, ["p/7/x"]), Told(9.0, "s", 0, 4), Moved(9.1, "s", 0, 5))
+    assert kinds(events, Promise(may_lose=True)) == set()
+
+
 def test_another_record_in_the_same_epoch() -> None:
     events = reread(Told(9.0, "s", 0, 4), Read(9.1, "s", 0, 4, ["p/6/x"]))
     events = without(events, lambda event: isinstance(event, LogEnd))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.chaos.history import Assigned, Event, Gone, Moved, Read, Told
+from tests.chaos.history import Acked, Assigned, Event, Gone, Moved, Read, Told
 from tests.chaos.judge.anomaly import Anomaly
 from tests.chaos.judge.view import View, short
 
@@ -36,7 +36,12 @@ def contiguous(seen: View) -> Iterator[Anomaly]:
 
 
 def divergent(seen: View) -> Iterator[Anomaly]:
-    """Whoever has read what is gone is told before it reads on in the history that lasts."""
+    """Whoever has read what is gone is told before it reads on in the history that lasts.
+
+    What is sent again may come to stand at the same offset in both: a record tells of the history
+    that lasts only after it was acknowledged there.
+    """
+    acked = {(ack.partition, ack.offset, ack.value): ack.at for ack in seen.of(Acked)}
     for (client, partition), events in _streams(seen).items():
         gone: tuple[int, str] | None = None
         """The first offset read of what did not last, and its value."""
@@ -50,7 +55,8 @@ def divergent(seen: View) -> Iterator[Anomaly]:
                 case Read():
                     for offset, value in enumerate(event.values, event.offset):
                         if seen.stored(partition, offset) == value:
-                            if gone is not None:
+                            since = acked.get((partition, offset, value), event.at)
+                            if gone is not None and since < event.at:
                                 yield _silent(client, partition, gone, (offset, value))
                                 gone = None
                         elif gone is None or offset < gone[0]:
