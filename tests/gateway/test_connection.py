@@ -161,7 +161,8 @@ async def test_draining_answers_what_is_under_way(redis_url: str, namespace: str
     async with gateway(redis_url, namespace) as running, await Client.connect(running) as client:
         await create(client, "t")
         client.send(request(1, 12, fetch_values("t", 0, max_wait=30_000), correlation=1))
-        await until(lambda: running.broker.store.bells._watches)
+        (partition,) = (await running.broker.topics.get("t")).partitions
+        await until(lambda: partition.keys.bell in running.broker.store.bells._watches)
         await running.drain()
         assert struct.unpack_from(">i", await client.frame()) == (1,)
         assert await client.frame() == b""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
+from typing import Any
 
 import pytest
 
 from partstream.gateway.server import Gateway
 from partstream.gateway.table import BY_KEY
 from partstream.records import header
+from tests.engine.logs import replace
 from tests.gateway.gateways import (
     Client,
     create,
@@ -174,9 +176,10 @@ async def test_a_fetch_waits_for_data_and_is_woken(redis_url: str, namespace: st
         await Client.connect(running) as writer,
     ):
         await create(client, "t")
+        (partition,) = (await running.broker.topics.get("t")).partitions
         for number in range(3):
             waiting = asyncio.create_task(fetch(client, "t", number, max_wait=20_000))
-            await until(lambda: running.broker.store.bells._watches)
+            await until(lambda: partition.keys.bell in running.broker.store.bells._watches)
             assert not waiting.done()
             await produce(writer, "t", batch(b"%d" % number))
             assert values(await waiting) == [(number, b"%d" % number)]
@@ -206,6 +209,40 @@ async def test_a_fetch_that_finds_nothing_takes_its_time(redis_url: str, namespa
         assert records == b""
         took, _ = await _loop_time(running, client, max_wait=0)
         assert took < 0.25
+
+
+async def test_partitions_that_are_idle_cost_redis_nothing(redis_url: str, namespace: str) -> None:
+    async with (
+        gateway(redis_url, namespace) as running,
+        await Client.connect(running) as client,
+        await Client.connect(running) as writer,
+    ):
+        await create(client, "t", partitions=20)
+        rows = [
+            {"partition": number, "fetch_offset": 0, "partition_max_bytes": 1 << 20}
+            for number in range(20)
+        ]
+        ask = {**fetch_values("t", 0), "topics": [{"topic": "t", "partitions": rows}]}
+        for _ in range(5):
+            await client.ask(1, 12, **ask)
+        store = running.broker.store
+        asked: list[object] = []
+        submit = store.submit
+
+        def counted(slot: int, *command: Any) -> Any:
+            asked.append(command)
+            return submit(slot, *command)
+
+        replace(store, "submit", counted)
+        answer = await client.ask(1, 12, **ask)
+        assert [row.high_watermark for row in answer.responses[0].partitions] == [0] * 20
+        assert asked == []
+        await produce(writer, "t", batch(b"v"), partition=7)
+        asked.clear()
+        answer = await client.ask(1, 12, **{**ask, "max_wait": 10_000})
+        found = [row.partition_index for row in answer.responses[0].partitions if row.records]
+        assert found == [7]
+        assert len(asked) <= 4, "only the one that rang was read"
 
 
 async def test_the_first_batch_comes_whole_and_no_more_than_asked(

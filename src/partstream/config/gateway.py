@@ -37,6 +37,12 @@ class GatewayConfig(CommonConfig):
     client_id: str = "partstream-gateway"
     """A name for this gateway, shown in `CLIENT LIST` of Redis."""
 
+    request_timeout_ms: PositiveMilliseconds = 10_000
+    """How long one request to Redis may take, its retries and reconnects included.
+
+    Below the 30 s that Kafka's clients wait for an answer, so that they hear why there is none.
+    """
+
     listen: str = "127.0.0.1:9092"
     """Where it listens, `HOST:PORT`; port 0 takes a free one. Loopback unless told otherwise.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from partstream.config.gateway import GatewayConfig
 from partstream.engine.groups.consumer_groups import ConsumerGroups
@@ -20,6 +20,8 @@ from partstream.store.store import Store
 
 if TYPE_CHECKING:
     from partstream.gateway.table import Api
+
+_MOST_NAMES = 100_000
 
 PARTITIONER = "murmur2"
 """The hash of Kafka's own clients, for topics that are created through the gateway."""
@@ -38,10 +40,10 @@ class Broker:
     epochs: Epochs
     apis: Mapping[int, Api]
     """What is served, by API key."""
-    answers: dict[Any, bytearray] = field(default_factory=dict)
-    """Answers that are the same for everybody, until something changes."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the gateway ends: nobody is to wait any more."""
+    """Set when the gateway ends: nobody is to begin to wait (see `Connection.hurriers`)."""
+
+    _names: dict[str, str] = field(default_factory=dict)
 
     async def named(self, name: str | None, topic_id: str | None) -> Topic:
         """The topic that a request means: newer versions give its id, older ones its name.
@@ -49,9 +51,17 @@ class Broker:
         Raises:
             UnknownTopicId, UnknownTopicOrPartition, InvalidTopic: as they say.
         """
-        if topic_id is not None or name is None:
-            return await self.topics.by_id(topic_id or "")
-        return self.topics.known(name) or await self.topics.get(name)
+        if topic_id is None and name is not None:
+            return self.topics.known(name) or await self.topics.get(name)
+        # An id means one topic for ever, and has its name from there; whether it is still there,
+        # and as it was, the engine knows.
+        topic = self.topics.known(self._names.get(topic_id or "", ""))
+        if topic is None or topic.id != topic_id:
+            topic = await self.topics.by_id(topic_id or "")
+            if len(self._names) >= _MOST_NAMES:
+                self._names.clear()
+            self._names[topic.id] = topic.name
+        return topic
 
     async def create_topic(
         self, name: str, partitions: int, configs: Mapping[str, object] | None = None

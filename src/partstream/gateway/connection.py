@@ -97,6 +97,8 @@ class Connection(asyncio.BufferedProtocol):
         """What handlers remember of this connection; forgotten with it."""
         self.farewells: list[Callable[[], None]] = []
         """Called when the connection ends."""
+        self.hurriers: list[Callable[[], None]] = []
+        """Called when no request may wait any longer: the gateway ends."""
         self.active_at = 0.0
         """When it was last heard of, or served; the loop's clock."""
         self._serve = serve
@@ -201,6 +203,8 @@ class Connection(asyncio.BufferedProtocol):
         self._draining = True
         self._pause()
         self._wake()
+        for hurry in self.hurriers:
+            hurry()
 
     def abort(self) -> None:
         """Close at once."""

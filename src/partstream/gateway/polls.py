@@ -1,14 +1,14 @@
 """Reads several partitions for one Fetch: a budget of bytes, and a wait for there to be some.
 
-Nothing polls Redis: a reader that has caught up watches the doorbells of its partitions, looks once
-more, and sleeps until one rings or its time is over. The watches of a connection stay from one
-Fetch to the next while it is caught up, and go when it is busy, so that appends need not ring.
+Nothing polls Redis. A reader that has caught up with a partition watches its doorbell, looks once
+more, and asks no more until it rings: a Fetch of a thousand idle partitions costs Redis nothing. A
+partition that always has something is not watched, so that appends to it need not ring.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from partstream.engine.partition import Partition
@@ -21,8 +21,12 @@ from partstream.store.bells import Watch
 _ROUNDS = 4
 """Reads of one partition for one Fetch: each reaches as far as the sizes of batches are known."""
 _BUSY = 8
-"""After so many Fetches that found something at once, the doorbells are left alone."""
-_MOST_CURSORS = 20_000
+"""After so many Fetches in a row that found something at once, a doorbell is left alone."""
+_IDLE = 3
+"""After so many in a row that found nothing, it is watched even if the Fetch does not wait."""
+_FRESH_S = 5.0
+"""So long a silent doorbell is believed: where a slot is on the move it does not ring."""
+_MOST_SEATS = 20_000
 
 
 @dataclass(slots=True)
@@ -32,6 +36,11 @@ class Want:
     partition: Partition
     offset: int
     max_bytes: int
+
+    @property
+    def bell(self) -> str:
+        """The partition's doorbell, which is its name, too."""
+        return self.partition.keys.bell
 
 
 @dataclass(slots=True)
@@ -46,16 +55,41 @@ class Got:
     error: PartstreamError | None = None
 
 
+@dataclass(slots=True)
+class _Seat:
+    """What is remembered of one partition from one Fetch to the next."""
+
+    cursor: Cursor
+    watch: Watch | None = None
+    rings: int = 0
+    streak: int = 0
+    """Fetches in a row that found something at once; negative: that found nothing."""
+    nothing: Fetched | None = None
+    """What a look found at the log's end, if nothing has rung since."""
+    nothing_at: int = -1
+    believed_until: float = 0.0
+
+    def is_quiet(self, offset: int, now: float) -> bool:
+        """Whether there is nothing to be read, known without asking."""
+        return self.nothing is not None and self.nothing_at == offset and now < self.believed_until
+
+    def leave(self) -> None:
+        """Watch the doorbell no more."""
+        self.nothing = None
+        if self.watch is not None:
+            self.watch.cancel()
+            self.watch = None
+
+
 class Reading:
     """What a connection's Fetches remember from one to the next."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._cursors: dict[Partition, Cursor] = {}
-        self._watches: dict[Partition, Watch] = {}
-        self._rung: set[Partition] = set()
+        self._seats: dict[str, _Seat] = {}
+        self._rung: set[str] = set()
         self._bell = asyncio.Event()
-        self._busy = 0
+        self._loop = asyncio.get_running_loop()
 
     @classmethod
     def of(cls, broker: Broker, connection: Connection) -> Reading:
@@ -64,37 +98,39 @@ class Reading:
         if reading is None:
             reading = connection.memory[cls] = cls(broker)
             connection.farewells.append(reading.close)
+            connection.hurriers.append(reading._bell.set)
         found: Reading = reading
         return found
 
     def close(self) -> None:
-        """Listen to no doorbell any more."""
-        for watch in self._watches.values():
-            watch.cancel()
-        self._watches.clear()
+        """Watch no doorbell any more."""
+        for seat in self._seats.values():
+            seat.leave()
+        self._seats.clear()
 
     async def poll(
         self, wants: Sequence[Want], *, max_bytes: int, min_bytes: int, max_wait_ms: int
     ) -> list[Got]:
         """Read all that is wanted, within `max_bytes`; wait for `min_bytes` of it."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + max_wait_ms / 1000
-        heard = {want.partition for want in wants} <= self._watches.keys()
+        deadline = self._loop.time() + max_wait_ms / 1000
         self._rung.clear()
         self._bell.clear()
         got = await self._read(wants, max_bytes)
         if _enough(got, min_bytes) or max_wait_ms <= 0 or self._broker.draining.is_set():
-            self._found_at_once()
+            await self._judge(wants, got)
             return got
-        self._busy = 0
-        if not heard:
-            await self._listen(wants)
-            got = await self._read(wants, max_bytes)
+        unheard = [want for want in wants if self._seat(want).watch is None]
+        if unheard:
+            self._leave_all_but({want.bell for want in wants})
+            await asyncio.gather(*map(self._watch, unheard))
+            await self._read_again(wants, got, {want.bell for want in unheard}, max_bytes)
         while not _enough(got, min_bytes) and await self._ring(deadline):
             rung, self._rung = self._rung, set()
             self._bell.clear()
             await self._read_again(wants, got, rung, max_bytes)
         return got
+
+    # Doorbells.
 
     async def _ring(self, deadline: float) -> bool:
         """Wait for a doorbell; False if the time is over first, or the gateway ends."""
@@ -107,49 +143,60 @@ class Reading:
             return False
         return True
 
-    def _found_at_once(self) -> None:
-        self._busy += 1
-        if self._busy == _BUSY:
-            self.close()
+    async def _judge(self, wants: Sequence[Want], got: Sequence[Got]) -> None:
+        """Watch those that are idle, and leave those alone that are busy."""
+        idle = []
+        for want, one in zip(wants, got, strict=True):
+            seat = self._seat(want)
+            if one.size:
+                seat.streak = max(seat.streak, 0) + 1
+                if seat.streak >= _BUSY:
+                    seat.leave()
+            else:
+                seat.streak = min(seat.streak, 0) - 1
+                if seat.streak <= -_IDLE and seat.watch is None:
+                    idle.append(want)
+        if idle:
+            await asyncio.gather(*map(self._watch, idle))
 
-    async def _listen(self, wants: Sequence[Want]) -> None:
-        """Watch the doorbells of just these partitions."""
-        wanted = {want.partition for want in wants}
-        for partition in self._watches.keys() - wanted:
-            self._watches.pop(partition).cancel()
-        missing = wanted - self._watches.keys()
-        watches = await asyncio.gather(
-            *(
-                self._broker.store.bells.watch(partition.keys.bell, self._ringer(partition))
-                for partition in missing
-            ),
-            return_exceptions=True,
-        )
-        for partition, watch in zip(missing, watches, strict=True):
-            if isinstance(watch, Watch):
-                self._watches[partition] = watch
-            elif not isinstance(watch, PartstreamError):
-                raise watch
+    async def _watch(self, want: Want) -> None:
+        seat, bell = self._seat(want), want.bell
 
-    def _ringer(self, partition: Partition) -> Callable[[], None]:
         def ring() -> None:
-            self._rung.add(partition)
+            seat.rings += 1
+            seat.nothing = None
+            self._rung.add(bell)
             self._bell.set()
 
-        return ring
+        try:
+            watch = await self._broker.store.bells.watch(bell, ring)
+        except PartstreamError:
+            return  # the Fetch ends by its time
+        if self._seats.get(bell) is seat:
+            seat.watch = watch
+        else:
+            watch.cancel()  # the connection has ended meanwhile
+
+    def _leave_all_but(self, wanted: set[str]) -> None:
+        for bell, seat in self._seats.items():
+            if bell not in wanted:
+                seat.leave()
+
+    # Reading.
 
     async def _read(self, wants: Sequence[Want], max_bytes: int) -> list[Got]:
         """Read partitions side by side, as many at a time as the budget has room for."""
+        now = self._loop.time()
         got: list[Got] = []
         left, at = max_bytes, 0
         while at < len(wants):
             promised, until = 0, at
             while until < len(wants) and (until == at or promised < left):
-                promised += wants[until].max_bytes
+                want = wants[until]
+                if not self._seat(want).is_quiet(want.offset, now):
+                    promised += want.max_bytes
                 until += 1
-            found = await asyncio.gather(
-                *(self._read_one(want, min(want.max_bytes, left)) for want in wants[at:until])
-            )
+            found = await self._read_each(wants[at:until], left)
             for want, one in zip(wants[at:until], found, strict=True):
                 _trim(one, min(want.max_bytes, left), first=left == max_bytes)
                 left -= one.size
@@ -160,22 +207,35 @@ class Reading:
                 break
         return got
 
-    async def _read_again(
-        self, wants: Sequence[Want], got: list[Got], rung: set[Partition], max_bytes: int
-    ) -> None:
-        left = max_bytes - sum(one.size for one in got)
-        for number, want in enumerate(wants):
-            if want.partition not in rung:
-                continue
-            left += got[number].size
-            fresh = await self._read_one(want, min(want.max_bytes, max(left, 1)))
-            _trim(fresh, min(want.max_bytes, left), first=left == max_bytes)
-            got[number] = fresh
-            left -= fresh.size
+    async def _read_each(self, wants: Sequence[Want], left: int) -> list[Got]:
+        """Read these, without a task for those that are known to have nothing."""
+        now = self._loop.time()
+        got: list[Got | None] = [self._known(want, now) for want in wants]
+        asked = [number for number, one in enumerate(got) if one is None]
+        if len(asked) == 1:
+            fresh = [await self._read_one(wants[asked[0]], left)]
+        else:
+            fresh = await asyncio.gather(*(self._read_one(wants[number], left) for number in asked))
+        found = iter(fresh)
+        return [next(found) if one is None else one for one in got]
 
-    async def _read_one(self, want: Want, budget: int) -> Got:
-        cursor = self._cursor(want)
-        got = Got()
+    async def _read_again(
+        self, wants: Sequence[Want], got: list[Got], rung: set[str], max_bytes: int
+    ) -> None:
+        numbers = [number for number, want in enumerate(wants) if want.bell in rung]
+        left = max_bytes - sum(one.size for one in got)
+        fresh = await self._read_each([wants[number] for number in numbers], max(left, 1))
+        for number, one in zip(numbers, fresh, strict=True):
+            left += got[number].size
+            _trim(one, min(wants[number].max_bytes, left), first=left == max_bytes)
+            got[number] = one
+            left -= one.size
+
+    async def _read_one(self, want: Want, left: int) -> Got:
+        seat, budget = self._seat(want), min(want.max_bytes, left)
+        rings, watched = seat.rings, seat.watch is not None
+        cursor, got = seat.cursor, Got()
+        cursor.offset = want.offset
         try:
             for _ in range(_ROUNDS):
                 fetched = await fetch(self._broker.store, cursor, max(1, budget - got.size))
@@ -188,6 +248,19 @@ class Reading:
         except PartstreamError as error:
             if not got.batches:
                 got.error = error
+            return got
+        if watched and not got.batches and rings == seat.rings:
+            seat.nothing, seat.nothing_at = fetched, want.offset
+            seat.believed_until = self._loop.time() + _FRESH_S
+        return got
+
+    def _known(self, want: Want, now: float) -> Got | None:
+        """What there is, if it is known without asking that it is nothing."""
+        seat = self._seat(want)
+        if seat.nothing is None or not seat.is_quiet(want.offset, now):
+            return None
+        got = Got()
+        _take(got, seat.nothing)
         return got
 
     async def _bounds(self, want: Want) -> Got:
@@ -198,14 +271,19 @@ class Reading:
             return Got(error=error)
         return Got(log_start=bounds.start, log_end=bounds.end, leader_epoch=bounds.leader_epoch)
 
-    def _cursor(self, want: Want) -> Cursor:
-        cursor = self._cursors.get(want.partition)
-        if cursor is None:
-            if len(self._cursors) >= _MOST_CURSORS:
-                self._cursors.clear()
-            cursor = self._cursors[want.partition] = Cursor(want.partition, want.offset)
-        cursor.offset = want.offset
-        return cursor
+    def _seat(self, want: Want) -> _Seat:
+        seat = self._seats.get(want.bell)
+        if seat is None:
+            if len(self._seats) >= _MOST_SEATS:
+                self._make_room()
+            cursor = Cursor(want.partition, want.offset)
+            seat = self._seats[want.bell] = _Seat(cursor)
+        return seat
+
+    def _make_room(self) -> None:
+        """Forget what was asked for longest ago."""
+        for bell in list(self._seats)[: _MOST_SEATS // 2]:
+            self._seats.pop(bell).leave()
 
 
 def _take(got: Got, fetched: Fetched) -> None:

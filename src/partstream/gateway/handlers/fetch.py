@@ -140,9 +140,7 @@ async def _want(
 
 
 async def _topic(broker: Broker, version: int, name: str) -> Topic:
-    if version >= _BY_ID:
-        return await broker.topics.by_id(name)
-    return broker.topics.known(name) or await broker.topics.get(name)
+    return await (broker.named(None, name) if version >= _BY_ID else broker.named(name, None))
 
 
 # The response.

@@ -41,7 +41,7 @@ async def _asked(broker: Broker, call: Call, wanted: Struct, request: Struct) ->
     """One topic that was asked for, by its id or by its name."""
     try:
         if wanted.name is None:
-            return await _known(broker, await broker.topics.by_id(wanted.topic_id or ""), request)
+            return await _known(broker, await broker.named(None, wanted.topic_id), request)
         return await _known(broker, await _by_name(broker, call, wanted.name, request), request)
     except UnknownTopicId as error:
         failed = {"error_code": code_of(error), "topic_id": wanted.topic_id, "name": wanted.name}

@@ -86,9 +86,7 @@ async def _send(
     try:
         if settings.acks not in (ALL, 0, 1):
             raise InvalidRequest(f"acks={settings.acks}")
-        topic = broker.topics.known(name) if settings.version < _BY_ID else None
-        if topic is None:
-            topic = await _topic(broker, settings.version, name)
+        topic = await _topic(broker, settings.version, name)
         partition = topic.partition(index)
         batch = checked(topic, records, settings.version)
         least = topic.config.min_insync_replicas - 1 if settings.acks == ALL else 0
@@ -104,9 +102,7 @@ async def _send(
 
 
 async def _topic(broker: Broker, version: int, name: str) -> Topic:
-    if version >= _BY_ID:
-        return await broker.topics.by_id(name)
-    return await broker.topics.get(name)
+    return await (broker.named(None, name) if version >= _BY_ID else broker.named(name, None))
 
 
 async def _answer(
