@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from partstream.config.gateway import GatewayConfig
 from partstream.engine.groups.consumer_groups import ConsumerGroups
@@ -16,10 +15,8 @@ from partstream.errors import TopicAlreadyExists
 from partstream.gateway.connection import Connection
 from partstream.gateway.epochs import Epochs
 from partstream.gateway.registry import Registry
+from partstream.gateway.versions import Versions
 from partstream.store.store import Store
-
-if TYPE_CHECKING:
-    from partstream.gateway.table import Api
 
 _MOST_NAMES = 100_000
 
@@ -38,7 +35,7 @@ class Broker:
     groups: ConsumerGroups
     registry: Registry
     epochs: Epochs
-    apis: Mapping[int, Api]
+    apis: Mapping[int, Versions]
     """What is served, by API key."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the gateway ends: nobody is to begin to wait (see `Connection.hurriers`)."""

@@ -42,67 +42,50 @@ from partstream.gateway.handlers import (
     offset_for_leader_epoch,
     produce,
 )
+from partstream.gateway.versions import NEVER, Versions
 
 Handler: TypeAlias = Callable[[Broker, Call, Struct], Awaitable[Mapping[str, Any]]]
 RawHandler: TypeAlias = Callable[[Broker, Call, bytes, int], Awaitable[Answer]]
 
-NEVER = 1_000
-"""As `flexible`: no version of the API is."""
-
 
 @dataclass(frozen=True, slots=True)
-class Api:
-    """One API."""
+class Api(Versions):
+    """One API, and who serves it."""
 
-    key: int
-    name: str
-    least: int
-    """The oldest version that is served."""
-    most: int
-    """The newest."""
-    flexible: int
-    """The first version with compact lengths and tagged fields (KIP-482)."""
     handle: Handler | None = None
     """Gets the request, gives the response."""
     raw: RawHandler | None = None
     """Instead of `handle`: gets the bytes of the request, gives those of the response."""
-    shown: int | None = None
-    """The least version that is advertised, if that is less than what is served."""
-
-    @property
-    def advertised(self) -> int:
-        """The least version that clients are told."""
-        return self.least if self.shown is None else self.shown
 
 
 TABLE: tuple[Api, ...] = (
-    Api(0, "Produce", produce.LEAST, produce.MOST, produce.FLEXIBLE, raw=produce.handle, shown=0),
+    Api(0, "Produce", produce.LEAST, produce.MOST, produce.FLEXIBLE, 0, raw=produce.handle),
     Api(1, "Fetch", fetch.LEAST, fetch.MOST, fetch.FLEXIBLE, raw=fetch.handle),
-    Api(2, "ListOffsets", 1, 11, 6, list_offsets.handle),
-    Api(3, "Metadata", 0, 13, 9, metadata.handle),
-    Api(8, "OffsetCommit", 2, 10, 8, offset_commit.handle),
-    Api(9, "OffsetFetch", 1, 10, 6, offset_fetch.handle),
-    Api(10, "FindCoordinator", 0, 6, 3, find_coordinator.handle),
-    Api(15, "DescribeGroups", 0, 6, 5, describe_groups.handle),
-    Api(16, "ListGroups", 0, 5, 3, list_groups.handle),
-    Api(18, "ApiVersions", 0, 4, 3, api_versions.handle),
-    Api(19, "CreateTopics", 2, 7, 5, create_topics.handle),
-    Api(20, "DeleteTopics", 1, 6, 4, delete_topics.handle),
-    Api(21, "DeleteRecords", 0, 2, 2, delete_records.handle),
-    Api(22, "InitProducerId", 0, 5, 2, init_producer_id.handle),
-    Api(23, "OffsetForLeaderEpoch", 2, 4, 4, offset_for_leader_epoch.handle),
-    Api(32, "DescribeConfigs", 1, 4, 4, describe_configs.handle),
-    Api(33, "AlterConfigs", 0, 2, 2, alter_configs.handle),
-    Api(35, "DescribeLogDirs", 1, 5, 2, describe_log_dirs.handle),
-    Api(37, "CreatePartitions", 0, 3, 2, create_partitions.handle),
-    Api(42, "DeleteGroups", 0, 2, 2, delete_groups.handle),
-    Api(44, "IncrementalAlterConfigs", 0, 1, 1, incremental_alter_configs.handle),
-    Api(47, "OffsetDelete", 0, 0, NEVER, offset_delete.handle),
-    Api(60, "DescribeCluster", 0, 2, 0, describe_cluster.handle),
-    Api(68, "ConsumerGroupHeartbeat", 0, 1, 0, consumer_group_heartbeat.handle),
-    Api(69, "ConsumerGroupDescribe", 0, 1, 0, consumer_group_describe.handle),
-    Api(74, "ListConfigResources", 0, 1, 0, list_config_resources.handle),
-    Api(75, "DescribeTopicPartitions", 0, 0, 0, describe_topic_partitions.handle),
+    Api(2, "ListOffsets", 1, 11, 6, handle=list_offsets.handle),
+    Api(3, "Metadata", 0, 13, 9, handle=metadata.handle),
+    Api(8, "OffsetCommit", 2, 10, 8, handle=offset_commit.handle),
+    Api(9, "OffsetFetch", 1, 10, 6, handle=offset_fetch.handle),
+    Api(10, "FindCoordinator", 0, 6, 3, handle=find_coordinator.handle),
+    Api(15, "DescribeGroups", 0, 6, 5, handle=describe_groups.handle),
+    Api(16, "ListGroups", 0, 5, 3, handle=list_groups.handle),
+    Api(18, "ApiVersions", 0, 4, 3, handle=api_versions.handle),
+    Api(19, "CreateTopics", 2, 7, 5, handle=create_topics.handle),
+    Api(20, "DeleteTopics", 1, 6, 4, handle=delete_topics.handle),
+    Api(21, "DeleteRecords", 0, 2, 2, handle=delete_records.handle),
+    Api(22, "InitProducerId", 0, 5, 2, handle=init_producer_id.handle),
+    Api(23, "OffsetForLeaderEpoch", 2, 4, 4, handle=offset_for_leader_epoch.handle),
+    Api(32, "DescribeConfigs", 1, 4, 4, handle=describe_configs.handle),
+    Api(33, "AlterConfigs", 0, 2, 2, handle=alter_configs.handle),
+    Api(35, "DescribeLogDirs", 1, 5, 2, handle=describe_log_dirs.handle),
+    Api(37, "CreatePartitions", 0, 3, 2, handle=create_partitions.handle),
+    Api(42, "DeleteGroups", 0, 2, 2, handle=delete_groups.handle),
+    Api(44, "IncrementalAlterConfigs", 0, 1, 1, handle=incremental_alter_configs.handle),
+    Api(47, "OffsetDelete", 0, 0, NEVER, handle=offset_delete.handle),
+    Api(60, "DescribeCluster", 0, 2, 0, handle=describe_cluster.handle),
+    Api(68, "ConsumerGroupHeartbeat", 0, 1, 0, handle=consumer_group_heartbeat.handle),
+    Api(69, "ConsumerGroupDescribe", 0, 1, 0, handle=consumer_group_describe.handle),
+    Api(74, "ListConfigResources", 0, 1, 0, handle=list_config_resources.handle),
+    Api(75, "DescribeTopicPartitions", 0, 0, 0, handle=describe_topic_partitions.handle),
 )
 
 BY_KEY: dict[int, Api] = {api.key: api for api in TABLE}
