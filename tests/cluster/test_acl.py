@@ -18,12 +18,11 @@ from partstream import aio
 from partstream.embedded.cluster import EmbeddedCluster
 from partstream.embedded.process import ServerProcess
 from partstream.embedded.server import EmbeddedServer
-from partstream.errors import StorePermissionDenied
+from partstream.errors import ConfigError, StoreAuthenticationFailed, StorePermissionDenied
 from partstream.model import Severity, TopicPartition
 from partstream.store.scripts import Script, every_script
+from tests.servers.rules import PAGE, rule
 from tests.waiting import until
-
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
 SELDOM = {
     "asking": "while a slot moves",
@@ -47,14 +46,6 @@ SCRIPTS = {
     "keeper": {script.name for script in every_script()} - {"store/probe", "store/next"},
 }
 """Which scripts each user runs; what they may come to call, a short test need not see."""
-
-
-def rule(user: str) -> list[str]:
-    """The words of `ACL SETUSER <user> ...` on the page, which breaks it into lines."""
-    text = PAGE.read_text(encoding="utf-8")
-    found = re.search(rf"^ACL SETUSER {user} [^`]*", text, re.MULTILINE)
-    assert found is not None, f"the page has no rule for {user}"
-    return found[0].split()
 
 
 def login(user: str) -> dict[str, Any]:
@@ -241,3 +232,39 @@ async def test_who_may_not_sweep_leaves_it_to_others(
 
 def test_the_page_shows_each_rule_once() -> None:
     assert len(re.findall(r"^ACL SETUSER ", PAGE.read_text(encoding="utf-8"), re.MULTILINE)) == 4
+
+
+@pytest.mark.faults
+async def test_a_password_changes_under_way(fresh_server: EmbeddedServer, tmp_path: Path) -> None:
+    server, file = fresh_server, tmp_path / "password"
+    server.command("ACL", "SETUSER", "app", "on", ">old", "~*", "&*", "+@all")
+    file.write_text("old\n")
+    login = {"username": "app", "password_file": str(file), "request_timeout_ms": 10_000}
+    async with aio.Producer(server.url, **login) as producer:
+        await (await producer.send("t", b"before"))
+        server.command("ACL", "SETUSER", "app", ">new")
+        file.write_text("new\n")
+        server.command("ACL", "SETUSER", "app", "<old")
+        killed = server.command("CLIENT", "KILL", "USER", "app")
+        assert isinstance(killed, int)
+        assert killed >= 1
+        await (await producer.send("t", b"after"))
+
+
+async def test_a_password_file_that_is_not_there_is_named(fresh_server: EmbeddedServer) -> None:
+    with pytest.raises(ConfigError, match="password_file 'none': there is no such file"):
+        async with aio.Producer(fresh_server.url, password_file="none"):
+            pass
+
+
+async def test_the_password_file_wins_over_the_url(
+    fresh_server: EmbeddedServer, tmp_path: Path
+) -> None:
+    fresh_server.command("ACL", "SETUSER", "app", "on", ">new", "~*", "&*", "+@all")
+    (tmp_path / "password").write_text("new")
+    url = fresh_server.url.replace("redis://", "redis://app:old@")
+    with pytest.raises(StoreAuthenticationFailed):
+        async with aio.Admin(url):
+            pass
+    async with aio.Admin(url, password_file=str(tmp_path / "password")) as admin:
+        assert await admin.list_topics() == []

@@ -31,7 +31,7 @@ class Settings:
         config: dict[str, Any] = {"url": self.url}
         if self.namespace is not None:
             config["namespace"] = self.namespace
-        login = {"username", "password", "request_timeout_ms"}
+        login = {"username", "password", "password_file", "request_timeout_ms"}
         pairs = ((name.replace(".", "_"), text) for name, text in self.properties)
         config.update(
             (name, _value(text)) for name, text in pairs if name in login or name[:4] == "ssl_"

@@ -25,7 +25,14 @@ PositiveMilliseconds = Annotated[int, Field(ge=1, le=INT32_MAX)]
 Bytes = Annotated[int, Field(ge=0, le=INT32_MAX)]
 """A size, as in Kafka an int32."""
 
-_LOGIN = ("username", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
+_LOGIN = (
+    "username",
+    "password_file",
+    "ssl_ca_certs",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_check_hostname",
+)
 _STORE = ("url", "namespace", "client_id", "request_timeout_ms", "replica_lag_time_max_ms")
 
 
@@ -61,6 +68,12 @@ class CommonConfig(BaseModel):
 
     password: SecretStr | None = None
     """The Redis password. It goes before the one in the URL, and is never shown or logged."""
+
+    password_file: str | None = None
+    """A file that holds the Redis password; the end of its line does not count.
+
+    It is read at every connection, so a password that changes there is used from the next one on.
+    """
 
     ssl_ca_certs: str | None = None
     """A file of CA certificates (PEM) that the server's certificate is checked against.
@@ -136,6 +149,12 @@ class CommonConfig(BaseModel):
     def _key_has_certificate(self) -> CommonConfig:
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise ValueError("ssl_keyfile is given, and so ssl_certfile must be, too")
+        return self
+
+    @model_validator(mode="after")
+    def _one_password(self) -> CommonConfig:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("password and password_file are both given: which is it?")
         return self
 
     def connection(self) -> dict[str, Any]:

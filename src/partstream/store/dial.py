@@ -54,9 +54,12 @@ class Dialer:
         self._options = dict(options)
         self._tls = self._options.pop("tls", False)
         self._options.pop("sentinel_password", None)  # is for the sentinels alone
+        self._password_file: str | None = self._options.get("password_file")
         self._client_id = client_id
         self._timeout = timeout
         _check_files(self._options)
+        if self._options.pop("password_file", None):
+            self._options.pop("password", None)  # of the URL: what is given beside it wins
         try:
             self._make(Address("localhost", 1))
         except TypeError as error:
@@ -113,6 +116,7 @@ class Dialer:
     def _make(self, address: Address) -> RedisConnection:
         common: dict[str, Any] = {
             **self._options,
+            **self._secret(),
             "protocol": 2,
             # Set here, so that a login name with spaces cannot make CLIENT SETNAME fail.
             "client_name": "".join(c if "!" <= c <= "~" else "-" for c in self._client_id),
@@ -124,6 +128,16 @@ class Dialer:
         common.update(host=address.host, port=address.port, socket_keepalive=True)
         return SSLConnection(**common) if self._tls else Connection(**common)
 
+    def _secret(self) -> dict[str, str]:
+        """The password as the file holds it now: it may have been changed."""
+        if self._password_file is None:
+            return {}
+        try:
+            text = Path(self._password_file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise StoreUnavailable(f"cannot read the password_file: {error}") from error
+        return {"password": text.rstrip("\r\n")}
+
 
 def _check_files(options: dict[str, Any]) -> None:
     """Name the file that is not there; the connection would only say that some file is not.
@@ -131,7 +145,7 @@ def _check_files(options: dict[str, Any]) -> None:
     Raises:
         ConfigError: there is no such file.
     """
-    for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+    for name in ("password_file", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
         path = options.get(name)
         if path and not Path(path).is_file():
             raise ConfigError(f"{name} {str(path)!r}: there is no such file")

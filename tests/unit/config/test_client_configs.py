@@ -152,3 +152,7 @@ def test_a_config_cannot_be_changed() -> None:
     config = load(ProducerConfig, {})
     with pytest.raises(ValueError, match="frozen"):
         config.linger_ms = 3
+
+
+def test_there_is_one_password() -> None:
+    assert "both given" in fault(AdminConfig, password="a", password_file="b")
