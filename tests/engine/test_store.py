@@ -16,6 +16,7 @@ from partstream.embedded.server import EmbeddedServer
 from partstream.engine.log import Appended
 from partstream.engine.partition import Partition
 from partstream.errors import (
+    ClosedClient,
     ConfigError,
     ForeignKey,
     NewerLayout,
@@ -348,7 +349,7 @@ async def test_a_closed_store_answers_at_once(redis_url: str, namespace: str) ->
         own.store.bells.watch("x", lambda: None),
         own.topics.get("other"),
     ):
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(ClosedClient):
             await call
     assert time.monotonic() - began < 0.5
     await own.store.close()
@@ -371,7 +372,7 @@ async def test_calls_under_way_end_with_the_store(fresh_server: EmbeddedServer) 
         await own.store.close()
         fresh_server.resume()
         for result in await asyncio.gather(*calls, return_exceptions=True):
-            assert isinstance(result, StoreUnavailable)
+            assert isinstance(result, ClosedClient)
 
 
 @pytest.mark.every_server

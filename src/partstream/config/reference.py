@@ -93,6 +93,8 @@ def _type(annotation: Any) -> str:
         return "one of " + ", ".join(f"`{_literal(value)}`" for value in get_args(annotation))
     if origin in {Union, UnionType}:
         return " or ".join(_type(option) for option in get_args(annotation))
+    if origin is tuple:
+        return "a list"
     if annotation is NoneType:
         return "`None`"
     if annotation is SecretStr:
@@ -114,7 +116,8 @@ def _default(name: str, field: FieldInfo) -> str:
     scale = _UNITS if not name.endswith("_ms") else _TIMES
     for size, unit in scale:
         if value >= size and value % size == 0:
-            return f"{text} ({value // size} {unit})"
+            many = value // size
+            return f"{text} ({many} {'day' if many == 1 and unit == 'days' else unit})"
     return text
 
 

@@ -25,6 +25,7 @@ from partstream.engine.partition import (
 )
 from partstream.engine.pending import Pending, gather
 from partstream.errors import (
+    ClosedClient,
     InvalidPartitions,
     StoreUnavailable,
     TopicAlreadyExists,
@@ -322,7 +323,7 @@ class Topics:
                 f"the bell of the topics could not be subscribed to within {timeout_ms} ms"
             )
         if opening.cancelled():  # by `close`: it is not this caller who was cancelled
-            raise StoreUnavailable("the store is closed")
+            raise ClosedClient("the store is closed")
         opening.result()
 
     async def _open_watch(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from partstream.errors import (
     CLIENT,
+    ClosedClient,
     OutcomeUnknown,
     PartstreamError,
     StoreOutOfMemory,
@@ -35,7 +36,7 @@ def code_of(error: PartstreamError) -> int:
         return error.code
     if isinstance(error, OutcomeUnknown):
         return REQUEST_TIMED_OUT
-    if isinstance(error, StoreUnavailable | StoreOutOfMemory):
+    if isinstance(error, StoreUnavailable | StoreOutOfMemory | ClosedClient):
         return KAFKA_STORAGE_ERROR
     return UNKNOWN_SERVER_ERROR
 

@@ -8,16 +8,19 @@ while a round is under way shares the next one.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
 from partstream.errors import (
+    ClosedClient,
     NotEnoughReplicasAfterAppend,
     PartstreamError,
     StoreUnavailable,
 )
+from partstream.metrics.hooks import REPLICAS, Observer
 from partstream.store.link import Link
 from partstream.store.node import Node, reload_scripts
 from partstream.store.replies import ASK, SCRIPT_MISSING, TRY_AGAIN, translate
@@ -49,6 +52,7 @@ class Barrier:
         timeout_ms: int,
         elsewhere: Callable[[Node, str, BaseException], Awaitable[str]],
         replicas_known: Callable[[Node], int],
+        observer: Observer,
     ) -> None:
         """Make the barrier of a node.
 
@@ -59,6 +63,7 @@ class Barrier:
             elsewhere: gives another key when the slot of this one is on the move.
             replicas_known: how many replicas the cluster says that a node has, for servers that
                 refuse INFO: there all of them have to confirm.
+            observer: told of every round.
         """
         self._node = node
         self._key = key
@@ -66,6 +71,7 @@ class Barrier:
         self._timeout_ms = timeout_ms
         self._elsewhere = elsewhere
         self._replicas_known = replicas_known
+        self._observer = observer
         self._link: Link | None = None
         self._waiting: dict[bool, asyncio.Future[Confirmed]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -87,7 +93,7 @@ class Barrier:
             StoreUnavailable: the node cannot be reached.
         """
         if self._closed:
-            raise StoreUnavailable("the store is closed")
+            raise ClosedClient("the store is closed")
         future = self._waiting.get(fsync)
         if future is None:
             future = self._waiting[fsync] = asyncio.get_running_loop().create_future()
@@ -113,7 +119,7 @@ class Barrier:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         for future in self._waiting.values():
-            _settle(future, StoreUnavailable("the store was closed"))
+            _settle(future, ClosedClient("the store was closed"))
         if self._link is not None:
             await self._link.close()
 
@@ -122,6 +128,7 @@ class Barrier:
             fsync, future = next(iter(self._waiting.items()))
             # Taken out before the write: whoever calls from now on needs a later one.
             del self._waiting[fsync]
+            began = time.monotonic()
             try:
                 future.set_result(await self._round(fsync))
             except PartstreamError as error:
@@ -129,12 +136,17 @@ class Barrier:
             except (RedisError, OSError) as error:
                 _settle(future, translate(error, str(self._node.address)))
             except asyncio.CancelledError:
-                _settle(future, StoreUnavailable("the store was closed"))
+                _settle(future, ClosedClient("the store was closed"))
                 raise
+            self._observer.barrier_waited(
+                str(self._node.address),
+                time.monotonic() - began,
+                confirmed=future.exception() is None,
+            )
 
     async def _round(self, fsync: bool) -> Confirmed:
         if self._link is None or self._link.lost:
-            self._link = await self._node.open_link()
+            self._link = await self._node.open_link(REPLICAS)
         link = self._link
         token, in_sync = await self._write(link)
         if in_sync < 0:

@@ -14,7 +14,13 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from partstream.errors import PartstreamError, StorePermissionDenied, StoreUnavailable
+from partstream.errors import (
+    ClosedClient,
+    PartstreamError,
+    StorePermissionDenied,
+    StoreUnavailable,
+)
+from partstream.metrics.hooks import BELLS, Observer
 from partstream.store.dial import Dialer, RedisConnection, hang_up
 from partstream.store.node import Node
 from partstream.store.replies import ASK, translate
@@ -53,6 +59,7 @@ class _Line:
         self._bells = bells
         self._connection: RedisConnection | None = None
         self._delay = _RETRY_S
+        self._closing = False
         self._task = asyncio.create_task(self._run(), name=f"bells of {node.address}")
 
     async def join(self, channel: str) -> None:
@@ -68,6 +75,7 @@ class _Line:
             await self._send("SUNSUBSCRIBE", channel)
 
     async def close(self) -> None:
+        self._closing = True
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -85,6 +93,7 @@ class _Line:
         while True:
             try:
                 self._connection = await self._dialer.dial(self.node.address)
+                self._bells.observer.link_opened(str(self.node.address), BELLS)
                 await self._send("SSUBSCRIBE", *self.wanted)
                 while True:
                     self._take(await self._next(self._connection))
@@ -95,6 +104,9 @@ class _Line:
                 self.heard.clear()
                 self._leaving.clear()
                 if connection is not None:
+                    self._bells.observer.link_closed(
+                        str(self.node.address), BELLS, lost=not self._closing
+                    )
                     await hang_up(connection)
             self._bells._place_all()
             await asyncio.sleep(self._delay)
@@ -145,7 +157,8 @@ class _Line:
 class Bells:
     """Every bell that this process listens to."""
 
-    def __init__(self, router: Router, dialer: Dialer) -> None:
+    def __init__(self, router: Router, dialer: Dialer, observer: Observer) -> None:
+        self.observer = observer
         self._router = router
         self._dialer = dialer
         self._lines: dict[Node, _Line] = {}
@@ -166,10 +179,10 @@ class Bells:
         refuses the channel it returns too; `refusal` says why, and the caller has to look.
 
         Raises:
-            StoreUnavailable: the store is closed, or was meanwhile.
+            ClosedClient: the store is closed, or was meanwhile.
         """
         if self._closed:
-            raise StoreUnavailable("the store is closed")
+            raise ClosedClient("the store is closed")
         watch = Watch(self, channel, ring)
         self._watches.setdefault(channel, []).append(watch)
         confirmed = self._confirmed.get(channel)
@@ -195,7 +208,7 @@ class Bells:
         await asyncio.gather(*(line.close() for line in self._lines.values()))
         for future in self._confirmed.values():
             if not future.done():
-                future.set_exception(StoreUnavailable("the store was closed"))
+                future.set_exception(ClosedClient("the store was closed"))
                 future.exception()
         self._watches.clear()
 

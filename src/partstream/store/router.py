@@ -8,7 +8,8 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from partstream.errors import StoreUnavailable
+from partstream.errors import ClosedClient, StoreUnavailable
+from partstream.metrics.hooks import Observer
 from partstream.store.dial import Dialer
 from partstream.store.node import Node
 from partstream.store.replies import ASK, MOVED
@@ -29,13 +30,16 @@ class Placement(NamedTuple):
 class Router:
     """Knows the node of every slot."""
 
-    def __init__(self, target: Target, dialer: Dialer, *, timeout: float) -> None:
+    def __init__(
+        self, target: Target, dialer: Dialer, *, timeout: float, observer: Observer
+    ) -> None:
         self.is_cluster = False
         self.on_change: Callable[[], None] | None = None
         """Called when slots are found to be elsewhere than was known."""
         self._target = target
         self._dialer = dialer
         self._timeout = timeout
+        self._observer = observer
         self._nodes: dict[Address, Node] = {}
         self._by_slot: list[Node | None] = [None] * SLOTS
         self._replicas: dict[Address, tuple[Address, ...]] = {}
@@ -87,7 +91,7 @@ class Router:
         refreshing = self._refreshing
         await asyncio.wait((refreshing,))
         if refreshing.cancelled():  # by `close`: it is not this caller who was cancelled
-            raise StoreUnavailable("the store is closed")
+            raise ClosedClient("the store is closed")
         refreshing.result()
 
     def moved(self, error: MOVED, asked: Node) -> None:
@@ -133,6 +137,10 @@ class Router:
             # it a replica, and then they are thrown away: they are asked first.
             ask = self.refresh if self._target.kind is Kind.SENTINEL else None
             node = self._nodes[address] = Node(
-                address, self._dialer, timeout=self._timeout, before_reopening=ask
+                address,
+                self._dialer,
+                timeout=self._timeout,
+                before_reopening=ask,
+                observer=self._observer,
             )
         return node

@@ -15,11 +15,13 @@ from redis.exceptions import RedisError
 
 from partstream.embedded.shared import Lease, acquire, is_embedded, release
 from partstream.errors import (
+    ClosedClient,
     NewerLayout,
     OutcomeUnknown,
     PartstreamError,
     StoreUnavailable,
 )
+from partstream.metrics.hooks import SILENT, Observer
 from partstream.store.barrier import Barrier
 from partstream.store.bells import Bells
 from partstream.store.dial import Dialer
@@ -54,15 +56,18 @@ class Store:
         client_id: str,
         request_timeout_ms: int,
         replica_lag_time_max_ms: int,
+        observer: Observer = SILENT,
     ) -> None:
+        self.observer = observer
+        """Whom to tell of what is done with this store."""
         self.keys = Keys(namespace)
         self.namespace = namespace
         self.target = target
         self.request_timeout_ms = request_timeout_ms
         timeout = request_timeout_ms / 1000
         dialer = Dialer(target.options, client_id=client_id, timeout=min(timeout, 10.0))
-        self.router = Router(target, dialer, timeout=timeout)
-        self.bells = Bells(self.router, dialer)
+        self.router = Router(target, dialer, timeout=timeout, observer=observer)
+        self.bells = Bells(self.router, dialer, observer)
         self._replica_lag_time_max_ms = replica_lag_time_max_ms
         self._barriers: dict[Node, Barrier] = {}
         self._lease: Lease | None = None
@@ -79,6 +84,7 @@ class Store:
         request_timeout_ms: int = 30_000,
         replica_lag_time_max_ms: int = 10_000,
         options: dict[str, Any] | None = None,
+        observer: Observer = SILENT,
     ) -> Store:
         """Connect, find out what answers there, and check the namespace's layout.
 
@@ -88,6 +94,7 @@ class Store:
             request_timeout_ms: how long one call may take, retries included.
             replica_lag_time_max_ms: a replica silent for longer is not in sync (acks="all").
             options: redis-py connection keywords that win over the URL (password, ssl_...).
+            observer: told of connections, retries and waits.
 
         Raises:
             ConfigError: the URL is malformed.
@@ -103,6 +110,7 @@ class Store:
                 client_id=client_id,
                 request_timeout_ms=request_timeout_ms,
                 replica_lag_time_max_ms=replica_lag_time_max_ms,
+                observer=observer,
             )
         except BaseException:
             if lease is not None:
@@ -196,6 +204,7 @@ class Store:
                 timeout_ms=min(self.request_timeout_ms // 2, 5_000),
                 elsewhere=self._barrier_key,
                 replicas_known=self.router.replicas_of,
+                observer=self.observer,
             )
         return barrier
 
@@ -245,11 +254,14 @@ class Store:
                 return await link.submit(*command)
             except (RedisError, PartstreamError) as error:
                 redirect, failure = None, error
+            if self._closed and isinstance(failure, StoreUnavailable):
+                raise ClosedClient("the store was closed meanwhile") from failure
             now = loop.time()
             retry = _is_passing(failure) or (isinstance(failure, OutcomeUnknown) and idempotent)
             if not retry or self._closed or now + delay > deadline:
                 self._mend_behind(node, failure)
                 raise _told(node, failure) from failure
+            self.observer.request_retried(str(node.address) if node else "?", _name(failure))
             if isinstance(failure, ASK) and not isinstance(failure, MOVED) and node is not None:
                 redirect = self.router.pointed_to(failure, node)
             else:
@@ -262,7 +274,7 @@ class Store:
 
     async def _open(self, node: Node, deadline: float) -> Link:
         if self._closed:
-            raise StoreUnavailable("the store is closed")
+            raise ClosedClient("the store is closed")
         try:
             async with asyncio.timeout_at(deadline):
                 return await node.link()
@@ -363,6 +375,10 @@ def _told(node: Node | None, error: BaseException) -> PartstreamError:
     if isinstance(error, SCRIPT_MISSING):
         return StoreUnavailable(f"Redis at {node.address} had lost its scripts")
     return translate(error, f"Redis at {node.address}")
+
+
+def _name(failure: BaseException) -> str:
+    return "MOVED" if isinstance(failure, MOVED) else type(failure).__name__
 
 
 async def _release(lease: Lease) -> None:
