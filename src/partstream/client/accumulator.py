@@ -24,7 +24,7 @@ class Batch:
 
     __slots__ = (
         "append", "attempts", "builder", "count", "created", "memory", "number", "outcome",
-        "payload", "sequence",
+        "payload", "sent", "sequence",
     )  # fmt: skip
 
     def __init__(self, where: TopicPartition, codec: int, limit: int, memory: int) -> None:
@@ -41,6 +41,8 @@ class Batch:
         self.number = 0
         """Its place in its partition's line."""
         self.attempts = 0
+        self.sent = 0.0
+        """When it was first sent (`time.monotonic`)."""
 
     def encode(self, producer_id: int, epoch: int, sequence: int) -> None:
         """Make the bytes that are sent; again if the producer's epoch has changed since."""

@@ -53,6 +53,7 @@ class PartitionBuffer:
         "_decoding",
         "buffered",
         "error",
+        "log_end",
         "partition",
         "paused",
         "position",
@@ -73,6 +74,8 @@ class PartitionBuffer:
         self.paused = False
         self.error: PartstreamError | None = None
         """Why nothing comes after what is buffered, if something is wrong."""
+        self.log_end = 0
+        """Where the log ended at the last fetch."""
         self.buffered = 0
         """Bytes of batches that are not decoded yet."""
         self._decoding = decoding
@@ -84,6 +87,11 @@ class PartitionBuffer:
     def has_records(self) -> bool:
         """Whether there is something to take, be it only an error."""
         return bool(self._decoded or self._batches or self.error)
+
+    @property
+    def lag(self) -> int:
+        """Records between the position and the end of the log, as of the last fetch."""
+        return 0 if self.position is None else max(0, self.log_end - self.position.offset)
 
     @property
     def is_within_batch(self) -> bool:

@@ -21,6 +21,7 @@ from partstream.errors import (
     UnknownMemberId,
 )
 from partstream.groups.rows import TopicIdPartition
+from partstream.metrics.hooks import SILENT, Observer
 from partstream.model import OffsetAndMetadata, TopicPartition
 
 _logger = logging.getLogger(__name__)
@@ -42,12 +43,14 @@ class Committer:
         config: ConsumerConfig,
         identity: Callable[[], Identity | None],
         hurry: Callable[[], None],
+        observer: Observer = SILENT,
     ) -> None:
         """
         Args:
             identity: the member that commits; None if the consumer is in no group. Raises
                 CommitFailed while it is out of its group.
             hurry: have a heartbeat sent now.
+            observer: told of every commit.
         """
         assert config.group_id is not None
         self._group_id = config.group_id
@@ -55,6 +58,7 @@ class Committer:
         self._config = config
         self._identity = identity
         self._hurry = hurry
+        self._observer = observer
         self._last_in_line: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._interval = config.auto_commit_interval_ms / 1000
@@ -156,6 +160,17 @@ class Committer:
             _logger.warning("the auto-commit to group %s failed: %s", self._group_id, error)
 
     async def _commit(self, offsets: Offsets) -> None:
+        began = self._loop.time()
+        error = ""
+        try:
+            await self._commit_until_done(offsets)
+        except PartstreamError as failure:
+            error = type(failure).__name__
+            raise
+        finally:
+            self._observer.committed(self._group_id, self._loop.time() - began, error)
+
+    async def _commit_until_done(self, offsets: Offsets) -> None:
         deadline = self._loop.time() + self._config.request_timeout_ms / 1000
         stale = 0
         while True:

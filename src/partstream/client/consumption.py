@@ -51,7 +51,9 @@ class Consumption:
         self.poller = Poller(self.fetcher, self._news, self._upkeep)
         self._committer: Committer | None = None
         if config.group_id is not None:
-            self._committer = Committer(self.groups, config, self._identity, self._hurry)
+            self._committer = Committer(
+                self.groups, config, self._identity, self._hurry, store.observer
+            )
         self._member: Membership | None = None
         self._rebalancer: Rebalancer | None = None
         self._failed = False
@@ -86,6 +88,7 @@ class Consumption:
             auto_commit=self._auto_commit,
             commits_settled=self._commits().settled,
             news=self._news,
+            observer=self._store.observer,
         )
 
     async def assign(self, names: set[TopicPartition]) -> None:

@@ -93,6 +93,7 @@ class Fetcher:
         buffer = self._buffers.pop(name)
         self._stop(self._readers.pop(name))
         buffer.clear(None)
+        self._shared.store.observer.partition_dropped(name.topic, name.partition)
         if buffer in self._queued:
             self._queued.discard(buffer)
             self._ready.remove(buffer)
@@ -182,6 +183,7 @@ class Fetcher:
             if found is not None:
                 slices.append(found)
                 most -= len(found.records)
+                self._tell(buffer, len(found.records))
             if buffer.is_within_batch:
                 # It keeps its turn: what has just been decoded is still in the CPU's cache.
                 self._ready.appendleft(buffer)
@@ -191,6 +193,12 @@ class Fetcher:
         if not self._ready:
             self._ripe, self._waiting_since = False, None
         return slices
+
+    def _tell(self, buffer: PartitionBuffer, records: int) -> None:
+        where = buffer.partition
+        self._shared.store.observer.handed_out(
+            where.topic, where.index, records=records, lag=buffer.lag
+        )
 
     def ripe_in(self) -> float | None:
         """Seconds until what is there may be taken though it is little; None if nothing is."""

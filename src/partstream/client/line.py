@@ -198,6 +198,8 @@ class Line:
         if answer is None:
             self._fail(batch, errors.StoreUnavailable("no connection is open"))
             return
+        if not batch.attempts:
+            batch.sent = time.monotonic()
         batch.attempts += 1
         self._in_flight.append(batch)
         if self._config.acks == 0:
@@ -247,6 +249,13 @@ class Line:
         if self._config.acks != 0:
             self._note(result, batch.count)
             batch.outcome.succeed(Placed(result.base_offset, result.append_time))
+        self._sending.store.observer.batch_delivered(
+            self._partition.topic,
+            records=batch.count,
+            size=len(batch.payload),
+            waited=batch.sent - batch.created,
+            took=time.monotonic() - batch.sent,
+        )
         self._sending.settled(batch)
         self._go_on()
 
@@ -272,8 +281,15 @@ class Line:
             self._spawn(self._recover())
 
     def _give_up(self, batch: Batch, error: errors.PartstreamError) -> None:
-        batch.outcome.fail(error)
+        if not batch.outcome.done():
+            self._fail_outcome(batch, error)
         self._sending.settled(batch)
+
+    def _fail_outcome(self, batch: Batch, error: errors.PartstreamError) -> None:
+        batch.outcome.fail(error)
+        self._sending.store.observer.batch_failed(
+            self._partition.topic, batch.count, type(error).__name__
+        )
 
     def _expire(self) -> None:
         """Fail what has not been delivered within delivery_timeout_ms."""
@@ -285,8 +301,8 @@ class Line:
             f"{self._config.delivery_timeout_ms}: {self._trouble or 'Redis has not answered'}"
         )
         for batch in [*(batch for batch, _ in self._failed), *self._in_flight]:
-            if batch.created <= born:
-                batch.outcome.fail(error)
+            if batch.created <= born and not batch.outcome.done():
+                self._fail_outcome(batch, error)
         for batch in self.queue.take_older(born):
             self._give_up(batch, error)
         waiting = [batch.created for batch in self._batches() if not batch.outcome.done()]
@@ -305,6 +321,7 @@ class Line:
                 self._sending.settled(batch)
         self._failed.clear()
         error = await self._sending.store.mend(self._partition.slot, raw)
+        self._sending.store.observer.batch_retried(self._partition.topic, type(error).__name__)
         try:
             await self._treat(head, error)
         except errors.PartstreamError as failure:

@@ -257,6 +257,7 @@ class Producer:
             loss.leader_epoch,
         )
         self.losses.append(loss)
+        self.store.observer.records_lost(loss.topic, loss.next_offset - loss.first_offset)
         if self.config.on_log_loss is not None:
             try:
                 self.config.on_log_loss(loss)

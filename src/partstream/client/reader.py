@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -152,6 +153,9 @@ class Reader:
                     self._fail(error)
                 _logger.log(level, "reading %s failed, trying again: %s", self._partition, error)
                 level = logging.DEBUG  # once an outage
+                self._shared.store.observer.fetch_retried(
+                    self._partition.topic, type(error).__name__
+                )
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))
                 delay = min(delay * 2, self._shared.backoff_max_s)
             else:
@@ -195,10 +199,13 @@ class Reader:
         granted = await self._shared.room.reserve(wanted)
         self._rung = False
         try:
+            began = time.monotonic()
             fetched = await fetch(self._shared.store, self._cursor, granted)
+            took = time.monotonic() - began
             await self._check(fetched)
             if fetched.batches:
                 self._buffer.add(fetched.batches)
+            self._tell(fetched, took)
         finally:
             self._shared.room.release(granted)
         self._buffer.error = None
@@ -211,6 +218,14 @@ class Reader:
             if self._cursor.offset < fetched.log_end or self._watch is None:
                 return
         await self._sleep()
+
+    def _tell(self, fetched: Fetched, took: float) -> None:
+        observer, where = self._shared.store.observer, self._partition
+        self._buffer.log_end = fetched.log_end
+        if fetched.batches:
+            size = sum(len(batch.payload) for batch in fetched.batches)
+            observer.fetched(where.topic, batches=len(fetched.batches), size=size, took=took)
+        observer.lag_known(where.topic, where.index, self._buffer.lag)
 
     async def _wanted(self) -> int:
         """Wait while the partition is paused or its share is used; then, bytes to fetch."""
@@ -299,6 +314,7 @@ class Reader:
             # Only what was fetched ahead is gone; nobody has seen it.
             buffer.clear(Position(position.offset))
             raise _Retry
+        self._shared.store.observer.truncated(self._partition.topic, position.offset - parted)
         message = (
             f"partition {self._partition} was truncated: records from offset {parted} on, read in "
             f"leader epoch {epoch} up to offset {position.offset}, are gone"

@@ -20,6 +20,7 @@ from partstream.engine.partition import Partition
 from partstream.engine.topics import Topics
 from partstream.errors import PartstreamError, UnknownTopicId, UnknownTopicOrPartition
 from partstream.groups.rows import NOTHING, Partitions, TopicIdPartition
+from partstream.metrics.hooks import Observer
 from partstream.model import TopicPartition
 
 _logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Rebalancer:
         auto_commit: Callable[[], Awaitable[None]],
         commits_settled: Callable[[], Awaitable[None]],
         news: asyncio.Event,
+        observer: Observer,
     ) -> None:
         """Own nothing yet.
 
@@ -49,6 +51,7 @@ class Rebalancer:
             news: set when `step` has something to do.
             auto_commit: commits what was processed, if the consumer is to do that by itself.
             commits_settled: waits for the commits that were begun.
+            observer: told of partitions that come and go.
         """
         self._membership = membership
         self._groups = groups
@@ -58,6 +61,7 @@ class Rebalancer:
         self._auto_commit = auto_commit
         self._commits_settled = commits_settled
         self._news = news
+        self._observer = observer
         self._owned: dict[TopicIdPartition, TopicPartition | None] = {}
         self._in_line_with: Partitions = NOTHING
         self._preparing: asyncio.Task[_Prepared] | None = None
@@ -114,6 +118,7 @@ class Rebalancer:
                 await self._commits_settled()
         finally:
             self._drop(gone)
+            self._tell(revoked=len(gone))
 
     async def revoke_all(self, listener: RebalanceListener | None) -> None:
         """Let go of everything, for the consumer leaves."""
@@ -129,6 +134,7 @@ class Rebalancer:
         lost = list(self._owned)
         names = self._names(lost)
         self._drop(lost)
+        self._tell(lost=len(lost))
         await tell(listener, "on_partitions_lost", names)
 
     async def close(self) -> None:
@@ -158,6 +164,7 @@ class Rebalancer:
             if partition is not None:
                 self._fetcher.add(partition, position, by_group=True)
         self._report()
+        self._tell(assigned=len(added))
         await tell(listener, "on_partitions_assigned", self._names(added))
         return True
 
@@ -202,6 +209,16 @@ class Rebalancer:
             if name is not None:
                 self._fetcher.remove(name)
         self._report()
+
+    def _tell(self, *, assigned: int = 0, revoked: int = 0, lost: int = 0) -> None:
+        if assigned or revoked or lost:
+            self._observer.rebalanced(
+                self._group_id,
+                assigned=assigned,
+                revoked=revoked,
+                lost=lost,
+                owned=len(self._owned),
+            )
 
     def _report(self) -> None:
         self._membership.own(frozenset(self._owned))

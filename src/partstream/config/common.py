@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from partstream.config.names import MAX_PARTITIONS, validate_namespace
+from partstream.metrics.hooks import Reporter, observer_of
 
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
@@ -42,6 +43,7 @@ class CommonConfig(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
+        arbitrary_types_allowed=True,
         use_attribute_docstrings=True,
         hide_input_in_errors=True,
     )
@@ -126,6 +128,12 @@ class CommonConfig(BaseModel):
     metadata_max_age_ms: PositiveMilliseconds = 300_000
     """After how long topics are looked up anew even if no change was announced."""
 
+    metric_reporters: tuple[Reporter, ...] = ()
+    """What the client tells of its work to, for metrics; none by default.
+
+    `partstream.metrics.prometheus.PrometheusMetrics` is one.
+    """
+
     @property
     def offsets_retention_ms(self) -> int:
         """`offsets_retention_minutes` in milliseconds."""
@@ -167,7 +175,11 @@ class CommonConfig(BaseModel):
         }
         if self.password is not None:
             options["password"] = self.password.get_secret_value()
-        return {**{name: getattr(self, name) for name in _STORE}, "options": options}
+        return {
+            **{name: getattr(self, name) for name in _STORE},
+            "options": options,
+            "observer": observer_of(self.metric_reporters, self.client_id),
+        }
 
     def _settle(self, **values: object) -> None:
         """Replace defaults that follow from other configs. Only for validators: they own self."""

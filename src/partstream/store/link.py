@@ -34,15 +34,22 @@ class Link:
         address: Address,
         *,
         timeout: float,
-        on_lost: Callable[[Link], None] | None = None,
+        on_end: Callable[[Link, bool], None] | None = None,
     ) -> None:
+        """Take over an open connection.
+
+        Args:
+            timeout: seconds of silence after which a server that owes an answer is given up.
+            on_end: called when the link is no more, and whether it was lost rather than closed.
+        """
         self.address = address
         self.lost = False
         self.identity: Identity | None = None
         """How the server calls this connection, if it says so."""
         self._connection = connection
         self._timeout = timeout
-        self._on_lost = on_lost
+        self._on_end = on_end
+        self._closing = False
         self._pending: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._outbox: list[bytes] = []
         self._work = asyncio.Event()
@@ -74,6 +81,7 @@ class Link:
 
     async def close(self) -> None:
         """Drop the connection and fail whatever is unanswered."""
+        self._closing = True
         self._lose("it was closed")
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._hanging_up is not None:
@@ -138,6 +146,6 @@ class Link:
             future, _ = self._pending.popleft()
             if not future.done():
                 future.set_exception(OutcomeUnknown(text))
-        if self._on_lost is not None:
-            self._on_lost(self)
+        if self._on_end is not None:
+            self._on_end(self, not self._closing)
         self._hanging_up = self._loop.create_task(hang_up(self._connection))

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from partstream.errors import OutcomeUnknown, StoreUnavailable
+from partstream.metrics.hooks import COMMANDS, Observer
 from partstream.store.dial import Dialer, Greeting, Identity, greet, hang_up, identify
 from partstream.store.link import Link
 from partstream.store.replies import translate
@@ -26,6 +27,7 @@ class Node:
         dialer: Dialer,
         *,
         timeout: float,
+        observer: Observer,
         before_reopening: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Connect to nothing yet.
@@ -38,6 +40,7 @@ class Node:
         self._before_reopening = before_reopening
         self.greeting: Greeting | None = None
         self._dialer = dialer
+        self._observer = observer
         self._timeout = timeout
         self._link: Link | None = None
         self._left_behind: set[Identity] = set()
@@ -68,7 +71,7 @@ class Node:
                 raise StoreUnavailable(f"the connection to Redis at {self.address} was closed")
             if link is None:
                 before = self._link
-                link = self._link = await self.open_link()
+                link = self._link = await self.open_link(COMMANDS)
                 if before is not None:
                     _logger.info("reconnected to Redis at %s", self.address)
                     self._fence(before, link)
@@ -93,8 +96,12 @@ class Node:
         if not killing.cancelled() and not isinstance(killing.exception(), OutcomeUnknown):
             self._left_behind.discard(identity)
 
-    async def open_link(self) -> Link:
-        """A link of one's own, with every script loaded: the caller closes it."""
+    async def open_link(self, purpose: str) -> Link:
+        """A link of one's own, with every script loaded: the caller closes it.
+
+        Args:
+            purpose: what it is for, as `metrics.hooks` calls it.
+        """
         connection = await self._dialer.dial(self.address)
         try:
             self.greeting = await greet(connection, self.address)
@@ -105,7 +112,9 @@ class Node:
         if self._closed:
             await hang_up(connection)
             raise StoreUnavailable(f"the connection to Redis at {self.address} was closed")
-        link = Link(connection, self.address, timeout=self._timeout, on_lost=self._report)
+        report = partial(self._report, purpose)
+        link = Link(connection, self.address, timeout=self._timeout, on_end=report)
+        self._observer.link_opened(str(self.address), purpose)
         link.identity = identity
         # Not awaited: what is sent on this link comes after it, and a server that refuses
         # SCRIPT LOAD says so to the first script that is called.
@@ -118,8 +127,9 @@ class Node:
         if self._link is not None:
             await self._link.close()
 
-    def _report(self, link: Link) -> None:
-        if not self._closed:
+    def _report(self, purpose: str, link: Link, lost: bool) -> None:
+        self._observer.link_closed(str(self.address), purpose, lost=lost)
+        if lost and not self._closed:
             _logger.debug("lost a connection to Redis at %s", link.address)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from partstream import errors
 from partstream.engine.log import BEGIN, Bounds, EpochEnd, epoch_end
 from partstream.engine.partition import Partition
+from partstream.metrics.hooks import SILENT
 from partstream.records import header
 from partstream.records.codec import decode
 from partstream.store.keys import Keys
@@ -45,6 +46,7 @@ class PartitionModel:
     def __init__(self, rng: random.Random, *, trouble: float, fenced: bool = False) -> None:
         """`fenced`: a server that was told so hears no more of a connection that broke."""
         self.rng = rng
+        self.observer = SILENT
         self.trouble = trouble
         self.fenced = fenced
         self.keys = Keys("ps")
