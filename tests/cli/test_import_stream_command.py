@@ -73,6 +73,16 @@ def test_again_goes_on(events: Cli, stream: str, server: Server) -> None:
     assert len(rows(events, "events")) == 12
 
 
+def test_a_deleted_topic_is_forgotten(events: Cli, stream: str, server: Server) -> None:
+    events.run("topics", "create", "others")
+    events.run("import-stream", stream, "events")
+    events.run("import-stream", stream, "others")
+    imports = f"{events.namespace}:{{meta}}:imports"
+    assert server.command("HLEN", imports) == 2
+    events.run("topics", "delete", "events", "--yes")
+    assert server.command("HLEN", imports) == 1
+
+
 def test_topics_are_apart(events: Cli, stream: str) -> None:
     events.run("topics", "create", "other", "-c", "retention.ms=-1")
     events.run("import-stream", stream, "events")

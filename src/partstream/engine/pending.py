@@ -61,7 +61,16 @@ class Pending:
             )
             for partition in partitions
         )
+        await self._forget_imports(topic_id)
         await self._store.execute("HDEL", self._key, topic_id, key=self._key)
+
+    async def _forget_imports(self, topic_id: str) -> None:
+        """How far plain streams were imported into it means nothing any more."""
+        imports = self._store.keys.meta.imports
+        rows = await self._store.execute("HGETALL", imports, key=imports)
+        stale = [row for row in rows[::2] if row.startswith(f"{topic_id}:".encode())]
+        if stale:
+            await self._store.execute("HDEL", imports, *stale, key=imports)
 
     async def finish(self, live: Collection[str], *, now_ms: int) -> int:
         """Finish deletions, and undo creations that a crash has left; says how many.
