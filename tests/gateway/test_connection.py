@@ -8,7 +8,6 @@ from itertools import count
 
 import pytest
 
-from partstream.gateway.connection import Room
 from tests.gateway.gateways import Client, create, fetch_values, gateway, request, response
 from tests.gateway.records import batch
 from tests.waiting import until
@@ -196,19 +195,3 @@ async def test_a_client_that_reads_nothing_is_waited_for(redis_url: str, namespa
         assert len(connection._frames) > 20
         for _ in range(60):
             assert len(await client.frame()) > 1_000_000
-
-
-def test_room_is_taken_and_given() -> None:
-    class Paused:
-        resumed = 0
-
-        def resume(self) -> None:
-            self.resumed += 1
-
-    room, paused = Room(100), Paused()
-    assert room.take(100, paused)  # type: ignore[arg-type]
-    assert not room.take(50, paused)  # type: ignore[arg-type]
-    room.give(60)
-    assert (room.held, paused.resumed) == (90, 0)
-    room.give(60)
-    assert (room.held, paused.resumed) == (30, 1)

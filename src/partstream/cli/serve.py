@@ -11,7 +11,8 @@ import click
 
 from partstream.cli import settings
 from partstream.config import load
-from partstream.config.gateway import GatewayConfig, host_and_port
+from partstream.config.gateway import GatewayConfig
+from partstream.config.listeners import host_and_port
 from partstream.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_SECRET = frozenset({"url", "username", "password"})
+_SECRET = frozenset({"url", "username", "password", "ssl_keystore_key", "ssl_key_password"})
 """Their values never stand in a message: a URL often holds a password."""
 
 _ELSEWHERE = {
@@ -31,6 +31,15 @@ _ELSEWHERE = {
     "sasl_plain_password": "Redis has ACL users: password",
     "ssl_cafile": "it is called ssl_ca_certs",
     "interceptor_classes": "there are no interceptors",
+    "broker_id": "it is called node_id",
+    "log_dirs": "records are in Redis: url",
+    "log_dir": "records are in Redis: url",
+    "process_roles": "a gateway has none: all state is in Redis",
+    "zookeeper_connect": "all state is in Redis: url",
+    "controller_quorum_voters": "there are no controllers: all state is in Redis",
+    "controller_quorum_bootstrap_servers": "there are no controllers: all state is in Redis",
+    "controller_listener_names": "there are no controllers: all state is in Redis",
+    "inter_broker_listener_name": "gateways do not talk to one another",
 }
 """Keys of Kafka's clients that partstream does not have, and what stands in their place."""
 

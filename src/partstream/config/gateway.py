@@ -4,34 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from partstream.config.common import (
     INT32_MAX,
     INT64_MAX,
     Bytes,
-    CommonConfig,
     PositiveMilliseconds,
+)
+from partstream.config.gateway_tls import ListenerTlsConfig
+from partstream.config.listeners import (
+    SSL,
+    Listener,
+    addresses_told,
+    host_and_port,
+    parse_listeners,
+    parse_protocols,
 )
 from partstream.config.names import MAX_PARTITIONS
 
-MAX_PORT = 65_535
 
-
-def host_and_port(text: str) -> tuple[str, int]:
-    """`HOST:PORT` in two; an IPv6 address stands in brackets, as in a URL.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdigit() or int(port) > MAX_PORT:
-        raise ValueError("expected HOST:PORT")
-    return host, int(port)
-
-
-class GatewayConfig(CommonConfig):
+class GatewayConfig(ListenerTlsConfig):
     """What `partstream serve` is configured with."""
 
     client_id: str = "partstream-gateway"
@@ -43,17 +36,42 @@ class GatewayConfig(CommonConfig):
     Below the 30 s that Kafka's clients wait for an answer, so that they hear why there is none.
     """
 
-    listen: str = "127.0.0.1:9092"
-    """Where it listens, `HOST:PORT`; port 0 takes a free one. Loopback unless told otherwise.
+    listen: str = Field(
+        default="127.0.0.1:9092", validation_alias=AliasChoices("listen", "listeners")
+    )
+    """Where it listens: `HOST:PORT`, or as Kafka's `listeners`, which is another name for it:
+    `PLAINTEXT://HOST:PORT,SSL://HOST:PORT`. Port 0 takes a free one.
 
-    There is no authentication: whoever reaches the port may read, write and delete everything.
+    Loopback unless told otherwise: there is no authentication, so whoever reaches the port may
+    read, write and delete everything, except on `SSL://` with `ssl_client_auth=required`.
     """
 
-    advertised: str | None = None
-    """The address that clients are told, `HOST:PORT`. They must be able to reach it.
+    advertised: str | None = Field(
+        default=None, validation_alias=AliasChoices("advertised", "advertised_listeners")
+    )
+    """The address that clients are told: `HOST:PORT`, or as Kafka's `advertised.listeners`, which
+    is another name for it, with one for each listener. They must be able to reach it.
 
-    Default: where it listens. Kafka calls it `advertised.listeners`.
+    Default: where it listens.
     """
+
+    listener_security_protocol_map: str = ""
+    """What is spoken on listeners that are called neither PLAINTEXT nor SSL:
+    `INTERNAL:PLAINTEXT,EXTERNAL:SSL`."""
+
+    workers: int = Field(default=1, ge=1, le=1_024)
+    """How many processes serve behind the address. To clients they are one broker. Linux only."""
+
+    admin_listen: str | None = None
+    """Where `/healthz`, `/readyz` and `/metrics` are answered by HTTP, `HOST:PORT`.
+
+    Default: nowhere. They need the extra `partstream[metrics]`.
+
+    Workers answer each on a port of its own: this one, and those that follow.
+    """
+
+    drain_timeout_ms: PositiveMilliseconds = 10_000
+    """How long requests under way may take when the gateway ends (SIGTERM)."""
 
     node_id: Annotated[int, Field(ge=0, le=INT32_MAX)] | None = None
     """The gateway's id among all of the namespace.
@@ -66,6 +84,11 @@ class GatewayConfig(CommonConfig):
 
     num_partitions: int = Field(default=1, ge=1, le=MAX_PARTITIONS)
     """How many partitions a topic gets if nothing else is asked for."""
+
+    default_replication_factor: int = Field(default=3, ge=1, le=1_024)
+    """How many gateways are shown as the replicas of a partition, if there are as many. Any of them
+    serves it. How many copies Redis keeps is up to Redis. Kafka's default is 1.
+    """
 
     auto_create_topics_enable: bool = True
     """Whether a topic is created when a client asks for it that may create topics."""
@@ -88,6 +111,9 @@ class GatewayConfig(CommonConfig):
     max_connections: int = Field(default=20_000, ge=1, le=INT32_MAX)
     """Connections at a time; further ones are closed at once. Kafka's default is no limit."""
 
+    max_connections_per_ip: int = Field(default=INT32_MAX, ge=1, le=INT32_MAX)
+    """Connections at a time from one address; further ones are closed at once."""
+
     connections_max_idle_ms: PositiveMilliseconds = 600_000
     """After how long without a request a connection is closed."""
 
@@ -109,12 +135,53 @@ class GatewayConfig(CommonConfig):
     Kafka's default is 9,000.
     """
 
-    @field_validator("listen", "advertised")
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """`listen`, taken apart."""
+        return parse_listeners(self.listen, parse_protocols(self.listener_security_protocol_map))
+
+    @property
+    def told(self) -> dict[str, tuple[str, int] | None]:
+        """`advertised` for each listener by its name; None: where it listens."""
+        protocols = parse_protocols(self.listener_security_protocol_map)
+        return addresses_told(self.advertised, self.listeners, protocols)
+
+    @field_validator("admin_listen")
     @classmethod
     def _address(cls, value: str | None) -> str | None:
         if value is not None:
             host_and_port(value)
         return value
+
+    @field_validator("listener_security_protocol_map")
+    @classmethod
+    def _protocol_map(cls, value: str) -> str:
+        parse_protocols(value)
+        return value
+
+    @model_validator(mode="after")
+    def _reachable(self) -> GatewayConfig:
+        try:
+            listeners = self.listeners
+        except ValueError as error:
+            raise ValueError(f"listen={self.listen!r}: {error}") from None
+        try:
+            told = self.told
+        except ValueError as error:
+            raise ValueError(f"advertised={self.advertised!r}: {error}") from None
+        for listener in listeners:
+            if listener.host in ("0.0.0.0", "::") and told[listener.name] is None:
+                raise ValueError(
+                    f"listen={self.listen!r}: expected advertised, too: clients are to be told an "
+                    "address that they can reach"
+                )
+        if any(one.protocol == SSL for one in listeners) and not (
+            self.ssl_keystore_location or self.ssl_keystore_certificate_chain
+        ):
+            raise ValueError(
+                f"listen={self.listen!r}: expected ssl_keystore_location for an SSL listener"
+            )
+        return self
 
     @model_validator(mode="after")
     def _heartbeat_within_session(self) -> GatewayConfig:

@@ -14,6 +14,7 @@ from partstream.engine.topics import Topics
 from partstream.errors import TopicAlreadyExists
 from partstream.gateway.connection import Connection
 from partstream.gateway.epochs import Epochs
+from partstream.gateway.meter import Meter
 from partstream.gateway.registry import Registry
 from partstream.gateway.versions import Versions
 from partstream.store.store import Store
@@ -37,6 +38,8 @@ class Broker:
     epochs: Epochs
     apis: Mapping[int, Versions]
     """What is served, by API key."""
+    meter: Meter = field(default_factory=Meter)
+    """Counts what is served."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the gateway ends: nobody is to begin to wait (see `Connection.hurriers`)."""
 
@@ -93,3 +96,10 @@ class Call:
     api_key: int
     version: int
     client_id: str
+    errors: list[int] = field(default_factory=list)
+    """Error codes that the answer holds, as far as a raw handler says so; for metrics."""
+
+    @property
+    def listener(self) -> str:
+        """The name of the listener that it came in on."""
+        return self.connection.listener

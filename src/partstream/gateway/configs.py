@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotated_types import Le
+from pydantic import SecretStr
 
 from partstream.config.common import INT64_MAX, CommonConfig
 from partstream.config.gateway import GatewayConfig
@@ -63,6 +64,8 @@ class Shown:
     kind: int
     documentation: str
     read_only: bool = False
+    sensitive: bool = False
+    """A secret: its value is never shown."""
     synonym: str = ""
     """The name under which the default is known."""
 
@@ -92,8 +95,10 @@ def broker_configs(config: GatewayConfig, node_id: int) -> Iterator[Shown]:
             continue
         name = _OWN_NAMES.get(attribute, attribute.replace("_", "."))
         value = node_id if attribute == "node_id" else getattr(config, attribute)
-        if attribute in _OWN_NAMES:
-            value = f"PLAINTEXT://{value or config.listen}"
+        if attribute == "listen":
+            value = ",".join(map(str, config.listeners))
+        elif isinstance(value, SecretStr):
+            value = None
         yield Shown(
             name,
             _written(value),
@@ -103,6 +108,7 @@ def broker_configs(config: GatewayConfig, node_id: int) -> Iterator[Shown]:
             _text(field),
             read_only=True,
             synonym=name,
+            sensitive="SecretStr" in str(field.annotation),
         )
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, cast
 
 from partstream.errors import InvalidRequest
 from partstream.gateway.framing import FrameReader, Piece, frame
+from partstream.gateway.room import NoRoom, Room
 
 _logger = logging.getLogger(__name__)
 
@@ -28,46 +29,17 @@ _AHEAD = 32
 """Requests of one connection that may be unanswered before the next is looked at."""
 _QUEUED = 64
 """Frames of one connection that are held before reading pauses."""
+_LINGER_S = 2.0
+"""How long a client is listened to that was told that no more comes: else what is on its way to it
+could be lost with the connection, where it has sent something that nobody read."""
+_PREFIX = 4
+"""Bytes of a frame's length."""
 _JOINED = 64
 """An answer of more pieces, or smaller ones, is copied together: one long write is cheaper."""
 
 
 class Refused(Exception):
     """The connection cannot go on: it is closed without an answer."""
-
-
-class Room:
-    """How many bytes of requests are held by all connections together, and who waits for less."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._held = 0
-        self._paused: set[Connection] = set()
-
-    @property
-    def held(self) -> int:
-        """Bytes of requests that are being served, or wait for it."""
-        return self._held
-
-    def take(self, count: int, connection: Connection) -> bool:
-        """Count bytes in; False if the connection is to pause until it is told to resume."""
-        self._held += count
-        if self._held <= self._max_bytes:
-            return True
-        self._paused.add(connection)
-        return False
-
-    def give(self, count: int) -> None:
-        """Count bytes out."""
-        self._held -= count
-        if self._paused and self._held <= self._max_bytes // 2:
-            paused, self._paused = self._paused, set()
-            for connection in paused:
-                connection.resume()
-
-    def leave(self, connection: Connection) -> None:
-        """The connection is gone."""
-        self._paused.discard(connection)
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -81,6 +53,8 @@ class Connection(asyncio.BufferedProtocol):
         room: Room,
         opened: Callable[[Connection], bool],
         closed: Callable[[Connection], None],
+        listener: str = "PLAINTEXT",
+        secure: bool = False,
     ) -> None:
         """Prepare a connection.
 
@@ -90,9 +64,15 @@ class Connection(asyncio.BufferedProtocol):
             room: what all connections share.
             opened: told of a connection; False: there are too many.
             closed: told of its end.
+            listener: the name of the listener that it came in on.
+            secure: it speaks TLS.
         """
+        self.listener = listener
+        """The name of the listener that it came in on."""
         self.peer = "?"
         """The client's address."""
+        self.label = "?"
+        """The client's address and port."""
         self.memory: dict[Any, Any] = {}
         """What handlers remember of this connection; forgotten with it."""
         self.farewells: list[Callable[[], None]] = []
@@ -101,6 +81,7 @@ class Connection(asyncio.BufferedProtocol):
         """Called when no request may wait any longer: the gateway ends."""
         self.active_at = 0.0
         """When it was last heard of, or served; the loop's clock."""
+        self._secure = secure
         self._serve = serve
         self._reader = FrameReader(max_frame)
         self._room = room
@@ -111,9 +92,15 @@ class Connection(asyncio.BufferedProtocol):
         self._frames: deque[bytes] = deque()
         self._owed: deque[asyncio.Future[Parts | None]] = deque()
         self._held = 0
+        """Bytes that count in the room, and whole requests among them."""
+        self._whole = 0
         self._serving = False
         self._draining = False
         self._lost = False
+        self._deaf = False
+        """Nothing that comes is looked at any more."""
+        self._ended = False
+        """The client sends no more."""
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -126,10 +113,12 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         address = transport.get_extra_info("peername")
         self.peer = address[0] if isinstance(address, tuple) else str(address)
+        self.label = f"{self.peer}:{address[1]}" if isinstance(address, tuple) else self.peer
         self.active_at = self._loop.time()
         if not self._opened(self):
             self._transport.abort()
             return
+        _logger.debug("%s: connected to %s", self.label, self.listener)
         self._task = self._loop.create_task(self._run(), name=f"connection of {self.peer}")
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -138,27 +127,30 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes have come."""
+        if self._deaf:
+            return
         self.active_at = self._loop.time()
         try:
             frames = self._reader.received(nbytes)
-        except InvalidRequest as error:
-            _logger.warning("%s: %s; disconnected", self.peer, error)
+            self._held += nbytes
+            self._whole += len(frames)
+            has_room = self._room.take(nbytes, len(frames), self)
+        except (InvalidRequest, NoRoom) as error:
+            _logger.warning("%s: %s; disconnected", self.label, error)
             self.abort()
             return
-        if not frames:
-            return
         self._frames.extend(frames)
-        size = sum(map(len, frames))
-        self._held += size
-        if not self._room.take(size, self) or len(self._frames) > _QUEUED:
+        if not has_room or len(self._frames) > _QUEUED:
             self._pause()
-        self._wake()
+        if frames:
+            self._wake()
 
     def eof_received(self) -> bool:
         """The client sends no more: what it sent is answered, then the connection ends."""
-        self._draining = True
+        self._draining = self._ended = True
         self._wake()
-        return True
+        # TLS knows no connection that is closed on one side only.
+        return not (self._secure or self._deaf)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
@@ -168,13 +160,12 @@ class Connection(asyncio.BufferedProtocol):
                 task.cancel()
         for owed in self._owed:
             owed.cancel()
-        self._room.give(self._held)
+        self._room.give(self._held, self._whole)
         self._room.leave(self)
         for farewell in self.farewells:
             farewell()
         self._closed(self)
-        if exc is not None:
-            _logger.debug("%s: %s", self.peer, exc)
+        _logger.debug("%s: disconnected%s", self.label, "" if exc is None else f": {exc}")
 
     def pause_writing(self) -> None:
         """The client does not take its answers: no more are made."""
@@ -195,7 +186,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume(self) -> None:
         """Read on: there is room again."""
-        if self._transport is not None and len(self._frames) <= _QUEUED:
+        if self._draining or self._transport is None:
+            return
+        if len(self._frames) <= _QUEUED:
             self._transport.resume_reading()
 
     def drain(self) -> None:
@@ -235,14 +228,26 @@ class Connection(asyncio.BufferedProtocol):
                 await self._next()
             while self._owed:
                 await self._wait()
-            if self._transport is not None:
-                self._transport.close()
+            self._hang_up()
         except Refused as error:
-            _logger.warning("%s: %s; disconnected", self.peer, error)
+            _logger.warning("%s: %s; disconnected", self.label, error)
             self.abort()
         except Exception:
-            _logger.exception("%s: a request could not be served; disconnected", self.peer)
+            _logger.exception("%s: a request could not be served; disconnected", self.label)
             self.abort()
+
+    def _hang_up(self) -> None:
+        """Everything is answered: end the connection so that the answers arrive."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._ended or self._secure or not transport.can_write_eof():
+            transport.close()
+            return
+        self._deaf = True
+        transport.write_eof()
+        transport.resume_reading()
+        self._loop.call_later(_LINGER_S, transport.abort)
 
     async def _next(self) -> None:
         data = self._frames.popleft()
@@ -264,8 +269,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _done(self, size: int) -> None:
         if not self._lost:
-            self._held -= size
-            self._room.give(size)
+            self._held -= size + _PREFIX
+            self._whole -= 1
+            self._room.give(size + _PREFIX, 1)
 
     def _owe(self, answer: Parts | Awaitable[Parts | None], size: int) -> None:
         """Send an answer when it is there, and those before it are sent."""
@@ -290,7 +296,7 @@ class Connection(asyncio.BufferedProtocol):
         except asyncio.CancelledError:
             raise
         except Exception:
-            _logger.exception("%s: a request could not be answered; disconnected", self.peer)
+            _logger.exception("%s: a request could not be answered; disconnected", self.label)
             self.abort()
 
     async def _send(self, parts: Parts) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import mmh3
@@ -26,8 +26,10 @@ _REGISTER = Script("gateway/register")
 _LEAVE = Script("gateway/leave")
 _MEMORY_MS = 7 * 86_400_000
 """How long the address of a gateway that is gone keeps its node id."""
-_REPLICAS = 3
-"""How many gateways are shown as replicas of a partition, the leader first."""
+_ANY = ""
+"""In place of a listener's name: the first address of each gateway."""
+_MOST_RANKS = 100_000
+"""Keys whose order of gateways is remembered: clients make names of groups up."""
 
 
 class Node(NamedTuple):
@@ -39,6 +41,41 @@ class Node(NamedTuple):
     rack: str | None
 
 
+class Peers:
+    """The gateways that can be reached on one listener, and who of them leads what."""
+
+    def __init__(self, nodes: tuple[Node, ...], most_replicas: int) -> None:
+        self.nodes = nodes
+        """In the order of their ids."""
+        self._most_replicas = most_replicas
+        self._ranks: dict[str, tuple[Node, ...]] = {}
+
+    def replicas(self, topic_id: str, index: int) -> tuple[Node, ...]:
+        """The gateways of a partition, its leader first."""
+        return self._ranked(f"{topic_id}:{index}")[: self._most_replicas]
+
+    def coordinator(self, key: str) -> Node:
+        """The gateway of a group."""
+        return self._ranked(f"group:{key}")[0]
+
+    def _ranked(self, key: str) -> tuple[Node, ...]:
+        if len(self.nodes) == 1:
+            return self.nodes
+        ranked = self._ranks.get(key)
+        if ranked is None:
+            if len(self._ranks) >= _MOST_RANKS:
+                self._ranks.clear()
+            ranked = tuple(
+                sorted(
+                    self.nodes,
+                    key=lambda node: (mmh3.hash(key, node.id, signed=False), node.id),
+                    reverse=True,
+                )
+            )
+            self._ranks[key] = ranked
+        return ranked
+
+
 class Registry:
     """This gateway's place among those of the namespace."""
 
@@ -47,23 +84,55 @@ class Registry:
         store: Store,
         *,
         wanted: int | None,
-        address: tuple[str, int],
+        addresses: Mapping[str, tuple[str, int]],
         rack: str | None,
         interval_ms: int,
         session_ms: int,
+        most_replicas: int = 3,
+        instance: str | None = None,
     ) -> None:
+        """Prepare; nothing is said yet.
+
+        Args:
+            wanted: the node id; None: the one that the address had, or a free one.
+            addresses: what clients are told, for each listener; the first is what keeps the id.
+            rack: see `broker_rack`.
+            interval_ms, session_ms: how often to say so, and after how long silence is death.
+            most_replicas: how many gateways are shown as replicas of a partition.
+            instance: what the processes behind one address have in common.
+        """
         self.cluster_id = ""
         """22 characters of URL-safe base64, one for each namespace."""
-        self.me = Node(-1 if wanted is None else wanted, *address, rack)
+        self._addresses = dict(addresses)
+        self.me = Node(-1 if wanted is None else wanted, *next(iter(addresses.values())), rack)
         self.nodes: tuple[Node, ...] = ()
         """All that live, this one among them, in the order of their ids."""
         self.on_change: Callable[[], None] = lambda: None
+        self.heard_at = 0.0
+        """When Redis last answered; the loop's clock."""
         self._store = store
-        self._instance = uuid.uuid4().hex
+        self._instance = instance or uuid.uuid4().hex
         self._interval = interval_ms / 1000
         self._session_ms = session_ms
-        self._ranks: dict[str, tuple[Node, ...]] = {}
+        self._most_replicas = most_replicas
+        self._rows: dict[int, str] = {}
+        self._peers: dict[str, Peers] = {}
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the others have heard of this gateway within its session."""
+        age = asyncio.get_running_loop().time() - self.heard_at
+        return bool(self.nodes) and age < self._session_ms / 1000
+
+    def on(self, listener: str) -> Peers:
+        """The gateways that clients of a listener can reach; this one is always among them."""
+        peers = self._peers.get(listener)
+        if peers is None:
+            reached = (_node(node, row, listener) for node, row in self._rows.items())
+            nodes = tuple(sorted(node for node in reached if node is not None))
+            peers = self._peers[listener] = Peers(nodes or self.nodes, self._most_replicas)
+        return peers
 
     async def start(self) -> None:
         """Register, and go on saying that this gateway lives.
@@ -91,27 +160,12 @@ class Registry:
             _logger.debug("the others will miss this gateway: %s", error)
 
     def replicas(self, topic_id: str, index: int) -> tuple[Node, ...]:
-        """The gateways of a partition, its leader first."""
-        return self._ranked(f"{topic_id}:{index}")[:_REPLICAS]
+        """The gateways of a partition, its leader first, whatever they listen on."""
+        return self.on(_ANY).replicas(topic_id, index)
 
     def coordinator(self, key: str) -> Node:
-        """The gateway of a group."""
-        return self._ranked(f"group:{key}")[0]
-
-    def _ranked(self, key: str) -> tuple[Node, ...]:
-        if len(self.nodes) == 1:
-            return self.nodes
-        ranked = self._ranks.get(key)
-        if ranked is None:
-            ranked = tuple(
-                sorted(
-                    self.nodes,
-                    key=lambda node: (mmh3.hash(key, node.id, signed=False), node.id),
-                    reverse=True,
-                )
-            )
-            self._ranks[key] = ranked
-        return ranked
+        """The gateway of a group, whatever it listens on."""
+        return self.on(_ANY).coordinator(key)
 
     async def _run(self) -> None:
         while True:
@@ -125,6 +179,7 @@ class Registry:
         key = self._store.keys.meta.gateways
         candidate = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         me = self.me
+        told = (f"{name} {host} {port}" for name, (host, port) in self._addresses.items())
         node_id, cluster, *rows = await self._store.run(
             _REGISTER,
             [key],
@@ -132,7 +187,7 @@ class Registry:
                 me.id,
                 self._instance,
                 f"{me.host}|{me.port}",
-                me.rack or "",
+                "|".join((me.rack or "", *told)),
                 candidate,
                 self._session_ms,
                 _MEMORY_MS,
@@ -144,14 +199,23 @@ class Registry:
             return
         self.cluster_id = cluster.decode()
         self.me = me._replace(id=node_id)
-        pairs = zip(rows[::2], rows[1::2], strict=True)
-        nodes = tuple(sorted(_node(node, row.decode()) for node, row in pairs))
-        if nodes != self.nodes:
-            self.nodes = nodes
-            self._ranks.clear()
+        self.heard_at = asyncio.get_running_loop().time()
+        found = {node: row.decode() for node, row in zip(rows[::2], rows[1::2], strict=True)}
+        if found != self._rows:
+            self._rows = found
+            self._peers.clear()
+            nodes = (_node(node, row, _ANY) for node, row in found.items())
+            self.nodes = tuple(sorted(node for node in nodes if node is not None))
             self.on_change()
 
 
-def _node(node_id: int, row: str) -> Node:
-    host, port, rack = row.split("|", 2)
-    return Node(node_id, host, int(port), rack or None)
+def _node(node_id: int, row: str, listener: str) -> Node | None:
+    """A gateway with its address on a listener, if it has that."""
+    host, port, rack, *told = row.split("|")
+    if listener == _ANY:
+        return Node(node_id, host, int(port), rack or None)
+    for one in told:
+        name, host, port = one.split(" ")
+        if name == listener:
+            return Node(node_id, host, int(port), rack or None)
+    return None

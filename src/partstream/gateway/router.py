@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from functools import partial
 from struct import Struct as Packer
 from struct import error as PackError  # noqa: N812 (it is no class of ours)
 from typing import NamedTuple
@@ -13,6 +15,7 @@ from partstream.gateway import codec
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.connection import Answer, Connection, Parts, Refused
 from partstream.gateway.faults import UNSUPPORTED_VERSION, code_of
+from partstream.gateway.meter import codes_in
 from partstream.gateway.primitives import Input, Malformed, uvarint
 from partstream.gateway.table import BY_KEY, Api
 
@@ -72,8 +75,6 @@ class Router:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self.served: dict[int, int] = {}
-        """How many requests of each API were served."""
 
     async def serve(self, connection: Connection, data: bytes) -> Answer:
         """The answer to a frame.
@@ -94,38 +95,46 @@ class Router:
     async def _answer(
         self, connection: Connection, api: Api, header: Header, data: bytes, at: int
     ) -> Answer:
-        self.served[api.key] = self.served.get(api.key, 0) + 1
         call = Call(connection, api.key, header.version, header.client_id or "")
         prefix = _INT32.pack(header.correlation_id)
         if header.version >= api.flexible and api.key != API_VERSIONS:
             prefix += b"\0"
+        served = partial(self._served, api, call, len(data), time.perf_counter())
         if api.raw is not None:
-            return _prefixed(prefix, await api.raw(self._broker, call, data, at))
-        begun = time.perf_counter()
+            return _prefixed(prefix, await api.raw(self._broker, call, data, at), served)
         request = codec.request(api.key, header.version, api.most).decode(data, at)
         response = codec.response(api.key, header.version, api.most)
         if api.handle is None:
             raise Refused(f"{api.name} has no handler")
         try:
-            answer = response.encode(await api.handle(self._broker, call, request))
+            values = await api.handle(self._broker, call, request)
         except PartstreamError as error:
             if "error_code" not in response.fields:
                 raise Refused(f"{api.name} v{header.version}: {error}") from error
-            values = {"error_code": code_of(error), "error_message": str(error)}
-            answer = response.encode(
-                {name: values[name] for name in values if name in response.fields}
-            )
+            known = {"error_code": code_of(error), "error_message": str(error)}
+            values = {name: known[name] for name in known if name in response.fields}
+        parts: Parts = [prefix, response.encode(values)]
+        call.errors.extend(codes_in(values))
+        served(parts)
+        return parts
+
+    def _served(self, api: Api, call: Call, asked: int, begun: float, parts: Parts | None) -> None:
+        """Count a request that has its answer, or that gets none."""
+        seconds = time.perf_counter() - begun
+        size = sum(map(len, parts)) if parts is not None else 0
+        self._broker.meter.served(api.key, seconds, asked, size, call.errors)
         if _logger.isEnabledFor(logging.DEBUG):
             _logger.debug(
-                "%s %s: %s v%d, %d bytes, %.1f ms",
-                connection.peer,
+                "%s %s: %s v%d, %d bytes, answered with %d after %.1f ms%s",
+                call.connection.label,
                 call.client_id,
                 api.name,
-                header.version,
-                len(answer),
-                (time.perf_counter() - begun) * 1000,
+                call.version,
+                asked,
+                size,
+                seconds * 1000,
+                f", errors {sorted(set(call.errors))}" if call.errors else "",
             )
-        return [prefix, answer]
 
     def _unsupported(self, header: Header) -> Parts:
         """ApiVersions tells a newer client what it may use; any other request ends it."""
@@ -144,15 +153,21 @@ class Router:
         return [_INT32.pack(header.correlation_id), answer]
 
 
-def _prefixed(prefix: bytes, answer: Answer) -> Answer:
+def _prefixed(prefix: bytes, answer: Answer, served: Callable[[Parts | None], None]) -> Answer:
     """An answer behind its header, whether it is there or still to come."""
     if answer is None:
+        served(None)
         return None
     if isinstance(answer, list):
-        return [prefix, *answer]
+        parts = [prefix, *answer]
+        served(parts)
+        return parts
 
     async def later() -> Parts | None:
         parts = await answer
-        return None if parts is None else [prefix, *parts]
+        if parts is not None:
+            parts = [prefix, *parts]
+        served(parts)
+        return parts
 
     return later()

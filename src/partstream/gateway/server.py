@@ -4,49 +4,74 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Awaitable, Callable
 
 import re2
 
-from partstream.config.gateway import GatewayConfig, host_and_port
+from partstream.config.gateway import GatewayConfig
+from partstream.config.listeners import Listener
 from partstream.engine.groups.consumer_groups import ConsumerGroups
 from partstream.engine.log import Log
 from partstream.engine.retention import Sweeper
 from partstream.engine.topics import Topics
-from partstream.errors import ConfigError
 from partstream.gateway.broker import Broker
-from partstream.gateway.connection import Connection, Room
+from partstream.gateway.connection import Connection
+from partstream.gateway.door import Door
 from partstream.gateway.epochs import Epochs
+from partstream.gateway.listening import Listening
+from partstream.gateway.meter import Meter
 from partstream.gateway.registry import Registry
+from partstream.gateway.room import Room
 from partstream.gateway.router import Router
 from partstream.gateway.table import BY_KEY
+from partstream.gateway.tls import Certificates
 from partstream.groups import patterns
+from partstream.metrics.hooks import Observer
 from partstream.store.store import Store
 
 _logger = logging.getLogger(__name__)
 
-_BACKLOG = 1_024
-_DRAIN_S = 10.0
-"""How long requests under way may take when the gateway ends."""
-
 
 class Gateway:
-    """A gateway on one address, for one namespace."""
+    """A gateway on one address or several, for one namespace."""
 
-    def __init__(self, config: GatewayConfig) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        *,
+        instance: str | None = None,
+        shares_port: bool = False,
+        observer: Observer | None = None,
+    ) -> None:
+        """Take no address and connect to nothing yet.
+
+        Args:
+            config: see `GatewayConfig`.
+            instance: what the processes behind one address have in common.
+            shares_port: there are such processes.
+            observer: hears of the connections to Redis.
+        """
         self.config = config
         self.address = ("", 0)
-        """Where it listens."""
+        """Where the first listener is."""
+        self.meter = Meter()
+        """Counts what is served."""
+        self._instance = instance
+        self._shares_port = shares_port
+        self._observer = observer
+        self._listening: list[Listening] = []
+        self._certificates: Certificates | None = None
+        self._door = Door(
+            most=config.max_connections, most_per_ip=config.max_connections_per_ip, meter=self.meter
+        )
         self._connections: set[Connection] = set()
         self._empty = asyncio.Event()
         self._empty.set()
         self._room = Room(config.queued_max_request_bytes)
         self._closers: list[Callable[[], Awaitable[None]]] = []
-        self._server: asyncio.Server | None = None
         self._broker: Broker | None = None
         self._router: Router | None = None
-        self._idle: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
 
     @property
     def broker(self) -> Broker:
@@ -54,6 +79,17 @@ class Gateway:
         if self._broker is None:
             raise RuntimeError("the gateway was not started")
         return self._broker
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether clients are served: it has started, does not end, and Redis answers."""
+        broker = self._broker
+        return (
+            broker is not None
+            and self._router is not None
+            and not broker.draining.is_set()
+            and broker.registry.is_heard
+        )
 
     async def start(self) -> None:
         """Connect to Redis, register, and listen.
@@ -71,9 +107,11 @@ class Gateway:
     async def _start(self) -> None:
         config = self.config
         use_re2()
-        listener = self._bind()
-        self._closers.append(lambda: _close(listener))
-        store = await Store.connect(**config.connection())
+        self._bind()
+        connection = config.connection()
+        if self._observer is not None:
+            connection["observer"] = self._observer
+        store = await Store.connect(**connection)
         self._closers.append(store.close)
         topics = Topics(store, max_age_ms=config.metadata_max_age_ms)
         self._closers.append(lambda: _close(topics))
@@ -90,25 +128,40 @@ class Gateway:
         registry = Registry(
             store,
             wanted=config.node_id,
-            address=self._advertised(),
+            addresses=self._told(),
             rack=config.broker_rack,
             interval_ms=config.broker_heartbeat_interval_ms,
             session_ms=config.broker_session_timeout_ms,
+            most_replicas=config.default_replication_factor,
+            instance=self._instance,
         )
         self._closers.append(registry.close)
         await registry.start()
         log = Log(store)
-        self._broker = Broker(config, store, topics, log, groups, registry, Epochs(log), BY_KEY)
+        self._broker = Broker(
+            config, store, topics, log, groups, registry, Epochs(log), BY_KEY, self.meter
+        )
         self._router = Router(self._broker)
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, sock=listener, backlog=_BACKLOG)
-        self._idle = asyncio.create_task(self._end_idle(), name="idle connections")
-        _logger.info("node %d listens on %s:%d", registry.me.id, *self.address)
+        for one in self._listening:
+            certificates = self._certificates if one.listener.is_secure else None
+            await one.start(self._connection, self._door, self.meter, certificates)
+        self._chores.append(asyncio.create_task(self._end_idle(), name="idle connections"))
+        if self._certificates is not None:
+            watching = self._certificates.watch()
+            self._chores.append(asyncio.create_task(watching, name="certificates"))
+        for one in self._listening:
+            name = one.listener.name
+            _logger.info("node %d listens on %s:%d (%s)", registry.me.id, *one.address, name)
+
+    def reload(self) -> None:
+        """Load certificates again; connections that come get the new ones."""
+        if self._certificates is not None:
+            self._certificates.reload()
 
     async def drain(self) -> None:
         """Take no more requests, answer those that are there, and close."""
-        if self._server is not None:
-            self._server.close()
+        for one in self._listening:
+            one.stop()
         if self._broker is not None:
             self._broker.draining.set()
             # The others are told first: whoever is disconnected is not sent here again.
@@ -116,7 +169,7 @@ class Gateway:
         for connection in tuple(self._connections):
             connection.drain()
         try:
-            async with asyncio.timeout(_DRAIN_S):
+            async with asyncio.timeout(self.config.drain_timeout_ms / 1000):
                 await self._empty.wait()
         except TimeoutError:
             _logger.warning("%d connections did not end in time", len(self._connections))
@@ -124,55 +177,58 @@ class Gateway:
 
     async def close(self) -> None:
         """End at once."""
-        if self._server is not None:
-            self._server.close()
-        if self._idle is not None:
-            self._idle.cancel()
+        for one in self._listening:
+            one.stop()
+        for chore in self._chores:
+            chore.cancel()
         for connection in tuple(self._connections):
             connection.abort()
         while self._closers:
             await self._closers.pop()()
 
-    def _bind(self) -> socket.socket:
-        host, port = host_and_port(self.config.listen)
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((host, port))
-        except OSError as error:
-            listener.close()
-            raise ConfigError(f"listen={self.config.listen!r}: {error}") from error
-        self.address = listener.getsockname()[:2]
-        return listener
+    def _bind(self) -> None:
+        listeners = self.config.listeners
+        if any(listener.is_secure for listener in listeners):
+            self._certificates = Certificates(self.config)
+        for listener in listeners:
+            one = Listening(listener, reuse_port=self._shares_port)
+            self._listening.append(one)
+            self._closers.append(one.close)
+        self.address = self._listening[0].address
 
-    def _advertised(self) -> tuple[str, int]:
-        if self.config.advertised is None:
-            return self.address
-        host, port = host_and_port(self.config.advertised)
-        return host, port or self.address[1]
+    def _told(self) -> dict[str, tuple[str, int]]:
+        """The address of each listener that clients are told."""
+        told = {}
+        for one in self._listening:
+            host, port = self.config.told[one.listener.name] or one.address
+            told[one.listener.name] = (host, port or one.address[1])
+        return told
 
-    def _connection(self) -> Connection:
+    def _connection(self, listener: Listener, is_in: bool) -> Connection:
         if self._router is None:
             raise RuntimeError("the gateway was not started")
         return Connection(
             self._router.serve,
             max_frame=self.config.socket_request_max_bytes,
             room=self._room,
-            opened=self._opened,
+            opened=self._let_in if is_in else self._opened,
             closed=self._closed,
+            listener=listener.name,
+            secure=listener.is_secure,
         )
 
     def _opened(self, connection: Connection) -> bool:
-        if len(self._connections) >= self.config.max_connections:
-            _logger.warning("%s: max.connections are open; disconnected", connection.peer)
-            return False
+        return self._door.enter(connection.peer, connection.listener) and self._let_in(connection)
+
+    def _let_in(self, connection: Connection) -> bool:
         self._connections.add(connection)
         self._empty.clear()
         return True
 
     def _closed(self, connection: Connection) -> None:
-        self._connections.discard(connection)
+        if connection in self._connections:
+            self._connections.discard(connection)
+            self._door.leave(connection.peer, connection.listener)
         if not self._connections:
             self._empty.set()
 
@@ -183,7 +239,8 @@ class Gateway:
             await asyncio.sleep(min(allowed / 4, 10.0))
             for connection in tuple(self._connections):
                 if not connection.busy and connection.active_at < loop.time() - allowed:
-                    _logger.debug("%s: idle; disconnected", connection.peer)
+                    _logger.debug("%s: idle; disconnected", connection.label)
+                    self.meter.problems["idle"] += 1
                     connection.abort()
 
 
@@ -194,5 +251,5 @@ def use_re2() -> None:
     patterns.use(lambda pattern: re2.compile(pattern, options), re2.error)
 
 
-async def _close(thing: socket.socket | Topics) -> None:
-    thing.close()
+async def _close(topics: Topics) -> None:
+    topics.close()

@@ -26,14 +26,14 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
             "error_code": UNSUPPORTED_ENDPOINT_TYPE,
             "error_message": f"Unsupported endpoint type {request.endpoint_type}",
         }
-    registry = broker.registry
+    peers = broker.registry.on(call.listener)
     return {
         "error_code": NONE,
-        "cluster_id": registry.cluster_id,
-        "controller_id": registry.nodes[0].id,
+        "cluster_id": broker.registry.cluster_id,
+        "controller_id": peers.nodes[0].id,
         "brokers": [
             {"broker_id": node.id, "host": node.host, "port": node.port, "rack": node.rack}
-            for node in registry.nodes
+            for node in peers.nodes
         ],
         "cluster_authorized_operations": (
             CLUSTER_OPERATIONS if request.include_cluster_authorized_operations else NOT_ASKED

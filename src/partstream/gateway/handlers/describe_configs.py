@@ -69,7 +69,7 @@ def _config(request: Struct, shown: Shown) -> Mapping[str, Any]:
         "value": shown.value,
         "read_only": shown.read_only,
         "config_source": shown.source,
-        "is_sensitive": False,
+        "is_sensitive": shown.sensitive,
         "synonyms": synonyms,
         "config_type": shown.kind,
         "documentation": shown.documentation if request.include_documentation else None,

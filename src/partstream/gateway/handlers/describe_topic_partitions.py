@@ -45,7 +45,7 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
                 }
             )
             continue
-        rows.append(await _topic(broker, topic, begin, limit))
+        rows.append(await _topic(broker, call, topic, begin, limit))
         end = begin + limit
         if end < len(topic.partitions):
             return {"topics": rows, "next_cursor": {"topic_name": name, "partition_index": end}}
@@ -61,11 +61,14 @@ async def _missing(broker: Broker, name: str) -> int:
     return NONE
 
 
-async def _topic(broker: Broker, topic: Topic, begin: int, limit: int) -> Mapping[str, Any]:
+async def _topic(
+    broker: Broker, call: Call, topic: Topic, begin: int, limit: int
+) -> Mapping[str, Any]:
     epochs = await broker.epochs.of(topic)
+    peers = broker.registry.on(call.listener)
     partitions = []
     for partition in topic.partitions[begin : begin + limit]:
-        nodes = [node.id for node in broker.registry.replicas(topic.id, partition.index)]
+        nodes = [node.id for node in peers.replicas(topic.id, partition.index)]
         partitions.append(
             {
                 "error_code": NONE,

@@ -86,7 +86,9 @@ async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
             one = read[id(want)] if isinstance(want, Want) else Got(error=want)
             if isinstance(want, Want) and one.error is None:
                 one.error = await _misplaced(broker, want.partition, asked, one)
-            _row(parts, call.version, asked.number, one)
+            code = _row(parts, call.version, asked.number, one)
+            if code != NONE:
+                call.errors.append(code)
         _tags(parts, call.version)
     _tags(parts, call.version)
     return parts
@@ -174,8 +176,8 @@ def _topic_head(parts: Parts, version: int, name: str | None, partitions: int) -
 _ROW_V4, _ROW_V5 = Struct(">ihqq"), Struct(">ihqqq")
 
 
-def _row(parts: Parts, version: int, number: int, got: Got) -> None:
-    """One partition of the answer."""
+def _row(parts: Parts, version: int, number: int, got: Got) -> int:
+    """One partition of the answer; its error code."""
     error = got.error
     code = NONE if error is None else code_of(error)
     if isinstance(error, UnknownTopicId) and version < _BY_ID:
@@ -196,6 +198,7 @@ def _row(parts: Parts, version: int, number: int, got: Got) -> None:
             parts += handed_out(batch)
         parts.append(bytearray())
     _tags(parts, version)
+    return code
 
 
 async def _misplaced(

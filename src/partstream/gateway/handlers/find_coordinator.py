@@ -20,17 +20,18 @@ _MANY = 4
 async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
     """The coordinator of each key."""
     if call.version < _MANY:
-        return _find(broker, request.key_type, request.key)
+        return _find(broker, call, request.key_type, request.key)
     return {
         "coordinators": [
-            {"key": key, **_find(broker, request.key_type, key)} for key in request.coordinator_keys
+            {"key": key, **_find(broker, call, request.key_type, key)}
+            for key in request.coordinator_keys
         ]
     }
 
 
-def _find(broker: Broker, key_type: int, key: str) -> dict[str, Any]:
+def _find(broker: Broker, call: Call, key_type: int, key: str) -> dict[str, Any]:
     if key_type == GROUP:
-        node = broker.registry.coordinator(key)
+        node = broker.registry.on(call.listener).coordinator(key)
         return {
             "error_code": NONE,
             "error_message": "NONE",

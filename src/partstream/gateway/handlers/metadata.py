@@ -18,18 +18,19 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
     wanted = request.topics
     if wanted is None or (call.version == 0 and not wanted):
         topics = [
-            await _known(broker, topic, request) for topic in (await broker.topics.all()).values()
+            await _known(broker, call, topic, request)
+            for topic in (await broker.topics.all()).values()
         ]
     else:
         topics = [await _asked(broker, call, one, request) for one in wanted]
-    registry = broker.registry
+    peers = broker.registry.on(call.listener)
     return {
         "brokers": [
             {"node_id": node.id, "host": node.host, "port": node.port, "rack": node.rack}
-            for node in registry.nodes
+            for node in peers.nodes
         ],
-        "cluster_id": registry.cluster_id,
-        "controller_id": registry.nodes[0].id,
+        "cluster_id": broker.registry.cluster_id,
+        "controller_id": peers.nodes[0].id,
         "topics": topics,
         "cluster_authorized_operations": (
             CLUSTER_OPERATIONS if request.include_cluster_authorized_operations else NOT_ASKED
@@ -41,8 +42,10 @@ async def _asked(broker: Broker, call: Call, wanted: Struct, request: Struct) ->
     """One topic that was asked for, by its id or by its name."""
     try:
         if wanted.name is None:
-            return await _known(broker, await broker.named(None, wanted.topic_id), request)
-        return await _known(broker, await _by_name(broker, call, wanted.name, request), request)
+            topic = await broker.named(None, wanted.topic_id)
+        else:
+            topic = await _by_name(broker, call, wanted.name, request)
+        return await _known(broker, call, topic, request)
     except UnknownTopicId as error:
         failed = {"error_code": code_of(error), "topic_id": wanted.topic_id, "name": wanted.name}
     except PartstreamError as error:
@@ -60,11 +63,12 @@ async def _by_name(broker: Broker, call: Call, name: str, request: Struct) -> To
     return await broker.auto_create(name)
 
 
-async def _known(broker: Broker, topic: Topic, request: Struct) -> Mapping[str, Any]:
+async def _known(broker: Broker, call: Call, topic: Topic, request: Struct) -> Mapping[str, Any]:
     epochs = await broker.epochs.of(topic)
+    peers = broker.registry.on(call.listener)
     partitions = []
     for partition, epoch in zip(topic.partitions, epochs, strict=True):
-        nodes = [node.id for node in broker.registry.replicas(topic.id, partition.index)]
+        nodes = [node.id for node in peers.replicas(topic.id, partition.index)]
         partitions.append(
             {
                 "error_code": NONE,

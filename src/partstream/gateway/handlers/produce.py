@@ -75,7 +75,7 @@ async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
                 partitions.append(await _send(broker, settings, name or "", index, records))
         wire.tags()
         sent.append((name, partitions))
-    return _answer(broker, settings, sent)
+    return _answer(broker, call, settings, sent)
 
 
 async def _send(
@@ -106,7 +106,7 @@ async def _topic(broker: Broker, version: int, name: str) -> Topic:
 
 
 async def _answer(
-    broker: Broker, settings: _Settings, sent: list[tuple[str | None, list[_Sent]]]
+    broker: Broker, call: Call, settings: _Settings, sent: list[tuple[str | None, list[_Sent]]]
 ) -> Parts | None:
     named = "topic_id" if settings.version >= _BY_ID else "name"
     responses = []
@@ -115,6 +115,7 @@ async def _answer(
         rows = [await _settled(broker, settings, one) for one in partitions]
         codes |= {row["error_code"] for row in rows}
         responses.append({named: name, "partition_responses": rows})
+    call.errors.extend(codes - {NONE})
     if settings.acks == 0:
         if codes - {NONE}:
             # There is no answer to say it in.

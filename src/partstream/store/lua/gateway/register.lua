@@ -1,17 +1,18 @@
 #!lua flags=allow-oom
 -- register: say that a gateway lives, and learn which others do.
 --
--- KEYS[1]  gateways  hash  node id -> when it was last heard of, ms|instance|host|port|rack;
+-- KEYS[1]  gateways  hash  node id -> when it was last heard of, ms|instance|host|port|rack|
+--                          `name host port` of each listener, with `|` between;
 --                          `cluster` -> the cluster's id
 -- ARGV[1]  wanted    the node id it had or asks for; -1: any
 -- ARGV[2]  instance  a name that no other process has
 -- ARGV[3]  address   `host|port`, as clients are told
--- ARGV[4]  rack
+-- ARGV[4]  rest      `rack|name host port|...`, handed on as it is
 -- ARGV[5]  cluster   the cluster's id, if there is none yet
 -- ARGV[6]  session   after how long in silence a gateway is dead, ms
 -- ARGV[7]  memory    after how long its node id is forgotten, ms
 --
--- Returns  {node id, cluster id, then node id and `host|port|rack` of each that lives}; the node
+-- Returns  {node id, cluster id, then node id and `host|port|rest` of each that lives}; the node
 --          id is -1 if a gateway that lives elsewhere has the one that was asked for
 --
 -- An address keeps its node id, so that a gateway that restarts is the same broker to its clients,
@@ -26,14 +27,14 @@ for i = 1, #rows, 2 do
   if id == 'cluster' then
     cluster = row
   else
-    local seen, where, rack = string.match(row, '^(%d+)|[^|]*|([^|]*|%d+)|(.*)$')
+    local seen, where, rest = string.match(row, '^(%d+)|[^|]*|([^|]*|%d+)|(.*)$')
     local silent = now - tonumber(seen)
     if where == address and (wanted == '-1' or wanted == id) then mine = id end
     if silent > tonumber(ARGV[7]) then
       redis.call('HDEL', KEYS[1], id)
     else
       known[id] = where
-      if silent <= tonumber(ARGV[6]) then live[id] = where .. '|' .. rack end
+      if silent <= tonumber(ARGV[6]) then live[id] = where .. '|' .. rest end
     end
   end
 end
