@@ -1,0 +1,197 @@
+"""The clients of other languages and of other times: made once, kept in `.foreign/`.
+
+What is made is made again when what it is made of has changed. Processes that test at the same time
+wait for one another.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+KEPT = ROOT / ".foreign"
+
+_MINUTES = 10
+"""How long one step may take: downloads on a slow line."""
+_TRIES = 3
+
+
+def lacking(what: str) -> None:
+    """Skip the test, and say what it needs. On CI it fails: there, everything is to be tested.
+
+    Raises:
+        Failed, Skipped: always one of the two.
+    """
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is missing on this machine: CI tests with it", pytrace=False)
+    pytest.skip(f"needs {what}")
+
+
+def program(name: str, what: str) -> str:
+    """The path of a program of the machine; `what` names it where it is missing."""
+    found = shutil.which(name)
+    if found is None:
+        lacking(what)
+    return found or name
+
+
+@functools.cache
+def java(version: str) -> tuple[str, ...]:
+    """The command that runs our client on Kafka's Java clients."""
+    return (*java_class(version), "Client")
+
+
+@functools.cache
+def java_class(version: str) -> tuple[str, ...]:
+    """The command that runs a class of Kafka's, its name and arguments still to come."""
+    run, mvn = program("java", "Java"), program("mvn", "Maven")
+    javac = program("javac", "a Java compiler")
+    pom, sources = HERE / "java/pom.xml", sorted((HERE / "java").glob("*.java"))
+    newest = version == NEWEST_JAVA
+    if not newest:
+        sources = [source for source in sources if source.name != "Streams.java"]
+
+    def make(folder: Path) -> None:
+        libs = folder / "libs"
+        _run(
+            [
+                *(mvn, "-q", "-B", "-f", pom, f"-Dkafka.version={version}"),
+                *(["-Ptools"] if newest else []),
+                *("dependency:copy-dependencies", f"-DoutputDirectory={libs}"),
+            ],
+            tries=_TRIES,
+        )
+        _run(
+            [
+                *(javac, "-nowarn", "-proc:none", "-Xlint:none"),
+                *("-cp", f"{libs}/*", "-d", folder / "classes", *sources),
+            ]
+        )
+
+    folder = _made(f"java-{version}", [pom, *sources], make)
+    quick = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Xmx256m")
+    quiet = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",)
+    return (run, *quick, *quiet, "-cp", f"{folder}/classes:{folder}/libs/*")
+
+
+NEWEST_JAVA = "4.3.0"
+
+
+@functools.cache
+def go() -> tuple[str, ...]:
+    """The command that runs our client on franz-go."""
+    tool = program("go", "Go")
+    sources = [HERE / "go" / name for name in ("go.mod", "go.sum")]
+    sources += sorted((HERE / "go").glob("*.go"))
+
+    def make(folder: Path) -> None:
+        _run([tool, "build", "-o", folder / "client", "."], cwd=HERE / "go", tries=_TRIES)
+
+    return (str(_made("go", sources, make) / "client"),)
+
+
+@functools.cache
+def node() -> tuple[str, ...]:
+    """The command that runs our client on kafkajs."""
+    run, npm = program("node", "Node"), program("npm", "npm")
+    packages = [HERE / "node" / name for name in ("package.json", "package-lock.json")]
+    sources = [*packages, *sorted((HERE / "node").glob("*.js"))]
+
+    def make(folder: Path) -> None:
+        for source in sources:
+            shutil.copy(source, folder)
+        _run([npm, "ci", "--silent", "--no-audit", "--no-fund"], cwd=folder, tries=_TRIES)
+
+    return (run, "--no-warnings", str(_made("node", sources, make) / "client.js"))
+
+
+@functools.cache
+def python(client: str, *requirements: str) -> tuple[str, ...]:
+    """The command that runs our client on a Python client, in an environment of its own.
+
+    Without requirements it is the environment of the tests.
+    """
+    script = str(HERE / "python" / f"{client}_client.py")
+    if not requirements:
+        return (sys.executable, "-W", "ignore", script)
+    interpreter = _python_3_11()
+
+    def make(folder: Path) -> None:
+        _run([interpreter, "-m", "venv", folder / "venv"])
+        pip = [folder / "venv/bin/python", "-m", "pip", "install", "--quiet", *requirements]
+        _run([*pip, "--disable-pip-version-check"], tries=_TRIES)
+
+    name = f"python-{requirements[0].replace('==', '-')}"
+    folder = _made(name, [*requirements, str(interpreter)], make)
+    return (str(folder / "venv/bin/python"), "-W", "ignore", script)
+
+
+def _python_3_11() -> str:
+    """An interpreter that the old clients run on: no newer one can."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for candidate in (
+        sys.executable,
+        shutil.which("python3.11") or "",
+        *map(str, versions.glob("3.11*/bin/python")),
+    ):
+        asked = [candidate, "-c", "import sys, venv, ensurepip; print(sys.version_info[:2])"]
+        if candidate and _says(asked) == "(3, 11)":
+            return candidate
+    lacking("Python 3.11")
+    return ""
+
+
+def _says(command: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip()
+
+
+def _made(name: str, made_of: Sequence[str | Path], make: Callable[[Path], None]) -> Path:
+    """The folder of something that is made if it is not there, or is made of something else."""
+    KEPT.mkdir(exist_ok=True)
+    folder, stamp = KEPT / name, hashlib.sha256()
+    for one in made_of:
+        stamp.update(one.read_bytes() if isinstance(one, Path) else one.encode())
+    with (KEPT / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder / "made-of"
+        if not done.exists() or done.read_text() != stamp.hexdigest():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.write_text(stamp.hexdigest())
+    return folder
+
+
+def _run(command: Sequence[object], *, cwd: Path = ROOT, tries: int = 1) -> None:
+    """Run one step; a download that fails is tried again."""
+    for number in range(tries):
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_MINUTES * 60,
+            check=False,
+        )
+        if done.returncode == 0:
+            return
+        time.sleep(number)
+    raise RuntimeError(f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}")
