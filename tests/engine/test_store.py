@@ -31,6 +31,7 @@ from partstream.store.link import Link
 from partstream.store.scripts import Script
 from partstream.store.store import LAYOUT, Store
 from tests.engine.logs import Engine, Producer, batch, engine, read
+from tests.servers.listening import listening
 from tests.servers.pool import Server
 
 _LEASE = Script("store/lease")
@@ -39,10 +40,8 @@ _LEASE = Script("store/lease")
 @asynccontextmanager
 async def _fake(replies: dict[str, bytes]) -> AsyncIterator[str]:
     """A server that answers what it is told to, and +OK to all else."""
-    writers = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
         while head := await reader.readline():
             words = []
             for _ in range(int(head[1:])):
@@ -50,11 +49,8 @@ async def _fake(replies: dict[str, bytes]) -> AsyncIterator[str]:
                 words.append((await reader.readexactly(size + 2))[:-2].decode())
             writer.write(replies.get(words[0].upper(), b"+OK\r\n"))
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        for writer in writers:
-            writer.close()
+    async with listening(serve) as (host, port):
+        yield f"redis://{host}:{port}"
 
 
 def _hello(server: str, version: str) -> bytes:
@@ -134,19 +130,14 @@ async def test_no_node_of_a_cluster(redis_url: str) -> None:
 
 
 async def test_a_server_that_never_answers() -> None:
-    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await ended.wait()
-        writer.close()
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
 
-    ended = asyncio.Event()
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server:
+    async with listening(silent) as (host, port):
         began = time.monotonic()
         with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.2 s"):
-            await Store.connect(f"redis://127.0.0.1:{port}", request_timeout_ms=200)
+            await Store.connect(f"redis://{host}:{port}", request_timeout_ms=200)
         assert time.monotonic() - began < 2
-        ended.set()
 
 
 @pytest.mark.every_server

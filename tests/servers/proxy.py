@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from enum import Enum
 from typing import Self
 from urllib.parse import urlsplit
+
+from tests.servers.listening import listening
 
 _CHUNK = 1 << 16
 
@@ -40,7 +42,8 @@ class Proxy:
     def __init__(self, target_url: str) -> None:
         parts = urlsplit(target_url)
         self._target = (parts.hostname or "127.0.0.1", parts.port or 6379)
-        self._server: asyncio.Server | None = None
+        self._address: tuple[str, int] | None = None
+        self._exits = AsyncExitStack()
         self._links: set[_Link] = set()
         self._to_lose = 0
         self._marker = b""
@@ -59,8 +62,8 @@ class Proxy:
     @property
     def url(self) -> str:
         """The URL for clients."""
-        assert self._server is not None
-        host, port = self._server.sockets[0].getsockname()
+        assert self._address is not None
+        host, port = self._address
         return f"redis://{host}:{port}"
 
     def lose_answers(self, times: int = 1, *, to: bytes = b"EVALSHA") -> None:
@@ -83,30 +86,19 @@ class Proxy:
         self._released.clear()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._address = await self._exits.enter_async_context(listening(self._serve))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        tasks = [link.task for link in self._links]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._server.wait_closed()
+        await self._exits.aclose()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
         if self.refusing:
-            writer.transport.abort()
             return
-        link = _Link(self, task, reader, writer)
+        link = _Link(self, reader, writer)
         self._links.add(link)
         try:
             await link.run(*self._target)
-        except asyncio.CancelledError:
-            pass  # the end of the test
         finally:
             self._links.discard(link)
 
@@ -117,11 +109,9 @@ class _Link:
     def __init__(
         self,
         proxy: Proxy,
-        task: asyncio.Task[None],
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        self.task = task
         self._proxy = proxy
         self._from_client = reader
         self._to_client = writer
