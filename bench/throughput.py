@@ -12,12 +12,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import multiprocessing
 import statistics
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 import partstream
+from bench.processes import in_own_process
 from partstream import aio
 from partstream.embedded.server import EmbeddedServer
 
@@ -161,13 +160,6 @@ READERS: dict[str, tuple[Job, str]] = {
     "consume, asyncio": (aio_consume, "produce, asyncio"),
 }
 """A reader, and the writer whose records it reads."""
-
-
-def in_own_process(job: Job, *arguments: object) -> float:
-    """Run a job in a fresh process, so that no job inherits another's memory."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as executor:
-        return executor.submit(job, *arguments).result()  # type: ignore[arg-type]
 
 
 def one_round(url: str, size: int, records: int) -> dict[str, float]:

@@ -1,0 +1,1 @@
+"""The gateway beside Apache Kafka, by the same clients."""
