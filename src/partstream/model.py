@@ -136,13 +136,17 @@ class TopicDescription:
 
 
 class GroupState(IntEnum):
-    """The state of a group, in the order in which Kafka lists them."""
+    """The state of a group, under Kafka's names."""
 
     EMPTY = 0
     ASSIGNING = 1
     RECONCILING = 2
     STABLE = 3
     DEAD = 4
+    PREPARING_REBALANCE = 5
+    """Of a classic group: its members are to join again."""
+    COMPLETING_REBALANCE = 6
+    """Of a classic group: its leader is to assign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +192,17 @@ class GroupDescription:
 
     group_id: str
     type: str
+    """`consumer` (KIP-848) or `classic`."""
     state: GroupState
     epoch: int
+    """Of a classic group: its generation, as is every other epoch."""
     target_epoch: int
     assignor: str
+    """Of a classic group: the protocol of its generation."""
     members: tuple[MemberDescription, ...] = ()
     lags: tuple[PartitionLag, ...] = field(default=())
+    protocol_type: str = "consumer"
+    """As in `GroupListing`."""
 
 
 class OffsetChange(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any
 from partstream.engine.groups import ConsumerGroups, Heartbeat
 from partstream.engine.topics import Topics
 from partstream.errors import FencedMemberEpoch, UnknownMemberId
+from partstream.groups.classic_machine import Limits
 from partstream.groups.rows import TopicIdPartition
 from partstream.model import GroupState
 from partstream.store.store import Store
@@ -22,7 +23,11 @@ class Rig:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.topics = Topics(store)
-        self.groups = ConsumerGroups(store, self.topics)
+        self.groups = ConsumerGroups(
+            store,
+            self.topics,
+            classic=Limits(initial_rebalance_delay_ms=0, min_session_timeout_ms=1),
+        )
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from partstream.errors import (
 )
 from partstream.groups.consumer import Plan, Step
 from partstream.model import GroupListing, GroupState, OffsetAndMetadata, TopicPartition
+from tests.engine.classic_members import ClassicMember
 from tests.engine.group_members import Member, rig, settle
 from tests.waiting import until
 
@@ -332,7 +333,7 @@ async def test_groups_are_listed_described_and_deleted(redis_url: str, namespace
         await engine.groups.commit("simple", {("x", 0): OffsetAndMetadata(1)})
         assert await engine.groups.list() == [
             GroupListing("g", "consumer", GroupState.STABLE),
-            GroupListing("simple", "classic", GroupState.EMPTY),
+            GroupListing("simple", "classic", GroupState.EMPTY, protocol_type=""),
         ]
         seen = await engine.groups.describe("g")
         assert (seen.members[0].client_id, seen.members[0].host) == ("c", "h")
@@ -355,11 +356,14 @@ async def test_a_group_of_another_type_that_has_members_is_refused(
     redis_url: str, namespace: str
 ) -> None:
     async with rig(redis_url, namespace) as engine:
-        await engine.groups.commit("g", {("x", 0): OffsetAndMetadata(1)})
-        key = engine.store.keys.group("g").group
-        await engine.store.execute("HSET", key, "members", 1, key=key)
+        classic = ClassicMember(engine.groups, "g")
+        await classic.settle()
         with pytest.raises(InconsistentGroupProtocol, match="classic"):
             await Member(engine.groups, "g").beat()
+        await classic.leave()
+        await Member(engine.groups, "g").beat()
+        assert (await engine.groups.describe("g")).type == "consumer"
+        assert (await classic.join(member_id="")).error == InconsistentGroupProtocol.code
 
 
 async def test_a_group_may_be_full(redis_url: str, namespace: str) -> None:

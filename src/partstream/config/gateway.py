@@ -10,6 +10,7 @@ from partstream.config.common import (
     INT32_MAX,
     INT64_MAX,
     Bytes,
+    Milliseconds,
     PositiveMilliseconds,
 )
 from partstream.config.gateway_tls import ListenerTlsConfig
@@ -124,7 +125,19 @@ class GatewayConfig(ListenerTlsConfig):
     """How often members of consumer groups (KIP-848) are told to send a heartbeat."""
 
     group_consumer_max_size: int = Field(default=INT32_MAX, ge=1, le=INT32_MAX)
-    """The most members of a consumer group."""
+    """The most members of a consumer group (KIP-848)."""
+
+    group_min_session_timeout_ms: PositiveMilliseconds = 6_000
+    """The shortest session timeout that members of classic groups may ask for."""
+
+    group_max_session_timeout_ms: PositiveMilliseconds = 1_800_000
+    """The longest one."""
+
+    group_initial_rebalance_delay_ms: Milliseconds = 3_000
+    """How long the first rebalance of an empty classic group waits for more members to come."""
+
+    group_max_size: int = Field(default=INT32_MAX, ge=1, le=INT32_MAX)
+    """The most members of a classic group."""
 
     broker_heartbeat_interval_ms: PositiveMilliseconds = 1_000
     """How often a gateway tells the others that it lives. Kafka's default is 2,000."""

@@ -30,10 +30,6 @@ _ABSENT = """
 
 _MISSING = (
     (
-        "JoinGroup, Heartbeat, LeaveGroup, SyncGroup (11-14)",
-        "classic groups are not there yet: set `group.protocol=consumer`",
-    ),
-    (
         "SaslHandshake, SaslAuthenticate (17, 36), ACLs (29-31), SCRAM users (50, 51)",
         "there is no authentication yet",
     ),

@@ -33,4 +33,4 @@ CLUSTER_OPERATIONS = _operations(
 
 def state_name(state: GroupState) -> str:
     """A group's state as Kafka writes it."""
-    return state.name.capitalize()
+    return "".join(word.capitalize() for word in state.name.split("_"))

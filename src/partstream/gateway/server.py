@@ -26,6 +26,7 @@ from partstream.gateway.router import Router
 from partstream.gateway.table import BY_KEY
 from partstream.gateway.tls import Certificates
 from partstream.groups import patterns
+from partstream.groups.classic_machine import Limits
 from partstream.metrics.hooks import Observer
 from partstream.store.store import Store
 
@@ -115,7 +116,9 @@ class Gateway:
         self._closers.append(store.close)
         topics = Topics(store, max_age_ms=config.metadata_max_age_ms)
         self._closers.append(lambda: _close(topics))
-        groups = ConsumerGroups(store, topics, max_size=config.group_consumer_max_size)
+        groups = ConsumerGroups(
+            store, topics, max_size=config.group_consumer_max_size, classic=_classic_limits(config)
+        )
         self._closers.append(groups.close)
         sweeper = Sweeper(
             store,
@@ -242,6 +245,15 @@ class Gateway:
                     _logger.debug("%s: idle; disconnected", connection.label)
                     self.meter.problems["idle"] += 1
                     connection.abort()
+
+
+def _classic_limits(config: GatewayConfig) -> Limits:
+    return Limits(
+        initial_rebalance_delay_ms=config.group_initial_rebalance_delay_ms,
+        min_session_timeout_ms=config.group_min_session_timeout_ms,
+        max_session_timeout_ms=config.group_max_session_timeout_ms,
+        max_size=config.group_max_size,
+    )
 
 
 def use_re2() -> None:

@@ -30,8 +30,11 @@ from partstream.gateway.handlers import (
     describe_topic_partitions,
     fetch,
     find_coordinator,
+    heartbeat,
     incremental_alter_configs,
     init_producer_id,
+    join_group,
+    leave_group,
     list_config_resources,
     list_groups,
     list_offsets,
@@ -41,6 +44,7 @@ from partstream.gateway.handlers import (
     offset_fetch,
     offset_for_leader_epoch,
     produce,
+    sync_group,
 )
 from partstream.gateway.versions import NEVER, Versions
 
@@ -66,6 +70,10 @@ TABLE: tuple[Api, ...] = (
     Api(8, "OffsetCommit", 2, 10, 8, handle=offset_commit.handle),
     Api(9, "OffsetFetch", 1, 10, 6, handle=offset_fetch.handle),
     Api(10, "FindCoordinator", 0, 6, 3, handle=find_coordinator.handle),
+    Api(11, "JoinGroup", 0, 9, 6, handle=join_group.handle),
+    Api(12, "Heartbeat", 0, 4, 4, handle=heartbeat.handle),
+    Api(13, "LeaveGroup", 0, 5, 4, handle=leave_group.handle),
+    Api(14, "SyncGroup", 0, 5, 4, handle=sync_group.handle),
     Api(15, "DescribeGroups", 0, 6, 5, handle=describe_groups.handle),
     Api(16, "ListGroups", 0, 5, 3, handle=list_groups.handle),
     Api(18, "ApiVersions", 0, 4, 3, handle=api_versions.handle),

@@ -6,11 +6,23 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping
 
 from partstream.engine.groups.calls import Snapshot
+from partstream.engine.groups.classic_calls import CLASSIC
+from partstream.engine.groups.classic_groups import ClassicGroups
+from partstream.engine.groups.classic_views import classic_state, described
 from partstream.engine.groups.coordinator import Membership
 from partstream.engine.groups.offsets import OUTSIDER, RETENTION_MS, Offsets
 from partstream.engine.topics import Topics
-from partstream.errors import GroupIdNotFound
+from partstream.errors import (
+    GroupIdNotFound,
+    GroupSubscribedToTopic,
+    IllegalGeneration,
+    NonEmptyGroup,
+    UnknownMemberId,
+    from_code,
+)
 from partstream.groups.assignors import DEFAULT_ASSIGNOR
+from partstream.groups.classic_machine import NONE, Limits
+from partstream.groups.classic_protocol import CONSUMER
 from partstream.groups.consumer import group_state
 from partstream.groups.requests import check_group_id
 from partstream.groups.rows import (
@@ -33,11 +45,17 @@ from partstream.store.store import Store
 class ConsumerGroups(Membership):
     """The consumer groups of a namespace. Partitions are named by topic id throughout."""
 
-    def __init__(self, store: Store, topics: Topics, *, max_size: int = 0) -> None:
-        """`max_size`: the most members of a group, Kafka's group.consumer.max.size; 0: no limit."""
+    def __init__(
+        self, store: Store, topics: Topics, *, max_size: int = 0, classic: Limits | None = None
+    ) -> None:
+        """`max_size`: the most members of a group, Kafka's group.consumer.max.size; 0: no limit.
+
+        `classic`: what classic groups are configured to; None: Kafka's defaults.
+        """
         super().__init__(store, topics, max_size=max_size)
         self._topics = topics
         self._offsets = Offsets(store, self.calls)
+        self.classic = ClassicGroups(store, self.calls, classic)
 
     async def commit(
         self,
@@ -47,15 +65,34 @@ class ConsumerGroups(Membership):
         member_id: str = "",
         member_epoch: int = OUTSIDER,
         incarnation: int | None = None,
+        instance_id: str | None = None,
     ) -> None:
         """Commit offsets, all or none: see `Offsets.commit`."""
-        await self._offsets.commit(
-            group_id,
-            offsets,
-            member_id=member_id,
-            member_epoch=member_epoch,
-            incarnation=incarnation,
-        )
+
+        async def commit() -> None:
+            await self._offsets.commit(
+                group_id,
+                offsets,
+                member_id=member_id,
+                member_epoch=member_epoch,
+                incarnation=incarnation,
+                instance_id=instance_id,
+            )
+
+        try:
+            await commit()
+        except IllegalGeneration:
+            code = await self.classic.commit_error(group_id, member_id, member_epoch, instance_id)
+            if code not in (NONE, IllegalGeneration.code):
+                raise from_code(code, f"group {group_id!r}, member {member_id!r}") from None
+            if code != NONE:
+                raise
+            await commit()
+        except UnknownMemberId:
+            # Classic members may have ended without anybody noticing yet.
+            if member_epoch >= 0 or not await self.classic.is_empty(group_id):
+                raise
+            await commit()
 
     async def fetch_offsets(
         self, group_id: str, partitions: Iterable[TopicIdPartition] | None = None
@@ -81,10 +118,32 @@ class ConsumerGroups(Membership):
             GroupSubscribedToTopic: members subscribe to one of the topics.
         """
         check_group_id(group_id)
+        group = await self.calls.describe(group_id)
+        if group.exists and group.type == CLASSIC:
+            await self._check_unused(group_id, partitions)
         await self._offsets.delete(group_id, partitions, await self._assigner.catalog())
+
+    async def _check_unused(self, group_id: str, partitions: Collection[TopicIdPartition]) -> None:
+        """Make sure that no member of a classic group subscribes to these topics."""
+        described = await self.classic.describe(group_id)
+        if not described.members:
+            return
+        if described.group.protocol_type != CONSUMER:
+            raise NonEmptyGroup(
+                f"group {group_id!r} has members, which subscribe to who knows what"
+            )
+        subscribed = described.subscribed()
+        names = {topic.id: name for name, topic in (await self._topics.all()).items()}
+        for topic_id, _ in partitions:
+            name = names.get(topic_id)
+            if subscribed is None or name in subscribed:
+                raise GroupSubscribedToTopic(f"group {group_id!r} is subscribed to topic {name!r}")
 
     async def expire_offsets(self, retention_ms: int = RETENTION_MS) -> int:
         """Forget the offsets of groups without members for that long; says how many."""
+        for group_id, kind in (await self.calls.listed()).items():
+            if kind == CLASSIC:
+                await self.classic.look(group_id)  # members may have ended unnoticed
         return await self._offsets.expire(retention_ms)
 
     async def delete(self, group_id: str) -> None:
@@ -95,17 +154,33 @@ class ConsumerGroups(Membership):
             NonEmptyGroup: it has members.
         """
         check_group_id(group_id)
-        await self._offsets.delete_group(group_id)
+        try:
+            await self._offsets.delete_group(group_id)
+        except NonEmptyGroup:
+            if not await self.classic.is_empty(group_id):
+                raise
+            await self._offsets.delete_group(group_id)
 
     async def list(self) -> list[GroupListing]:
         """Every group, in the order of their ids."""
         ids = sorted(await self.calls.listed())
         groups = await asyncio.gather(*(self.calls.describe(group_id) for group_id in ids))
         return [
-            GroupListing(group_id, group.type, _state(group))
+            await self._listing(group_id, group)
             for group_id, group in zip(ids, groups, strict=True)
             if group.exists
         ]
+
+    async def _listing(self, group_id: str, group: Snapshot) -> GroupListing:
+        if group.type != CLASSIC:
+            return GroupListing(group_id, group.type, _state(group))
+        classic = await self.classic.look(group_id)
+        return GroupListing(group_id, CLASSIC, classic_state(classic), classic.protocol_type or "")
+
+    async def close(self) -> None:
+        """End what is under way. The store stays open."""
+        await self.classic.close()
+        await super().close()
 
     async def describe(self, group_id: str) -> GroupDescription:
         """A group and its members; `lags` is left empty.
@@ -117,6 +192,8 @@ class ConsumerGroups(Membership):
         group = await self.calls.describe(group_id)
         if not group.exists:
             raise GroupIdNotFound(f"group {group_id!r} does not exist")
+        if group.type == CLASSIC:
+            return described(group_id, await self.classic.describe(group_id))
         names = {topic.id: name for name, topic in (await self._topics.all()).items()}
         return GroupDescription(
             group_id,

@@ -13,6 +13,7 @@ from partstream.errors import (
     NonEmptyGroup,
     UnknownMemberId,
 )
+from partstream.groups.classic import encode_instance
 from partstream.groups.consumer import Catalog, subscribed_names
 from partstream.groups.requests import check_group_id, check_metadata
 from partstream.groups.rows import (
@@ -52,6 +53,7 @@ class Offsets:
         member_id: str = "",
         member_epoch: int = OUTSIDER,
         incarnation: int | None = None,
+        instance_id: str | None = None,
     ) -> None:
         """Commit offsets, all or none.
 
@@ -59,6 +61,8 @@ class Offsets:
         makes the group if there is none.
 
         Args:
+            member_epoch: Of a member of a classic group: the generation.
+            instance_id: Of a static member of a classic group.
             incarnation: The member's, as in its join. With it, a commit with the epoch before the
                 last is good (the heartbeat that moved it on may be on its way), and one that comes
                 behind a later one is passed over.
@@ -71,12 +75,15 @@ class Offsets:
             RebalanceInProgress: another member owns one of the partitions now.
             OffsetMetadataTooLarge: metadata of more than 4,096 bytes.
             InvalidRequest: an offset is negative.
+            IllegalGeneration: the group is a classic one, and the committer is not a member of
+                this generation.
         """
         check_group_id(group_id)
         if not offsets:
             return
         joined = "" if incarnation is None else f"{incarnation:020d}"
         arguments = (member_id, member_epoch, joined, next(self._order), group_id)
+        instance = "" if instance_id is None else encode_instance(instance_id)
         rows: list[str | int] = []
         for partition, position in offsets.items():
             if position.offset < 0:
@@ -87,10 +94,10 @@ class Offsets:
             rows += [encode_partition(partition), f"{position.offset}|{position.leader_epoch}"]
             rows.append(position.metadata)
         try:
-            made, written = await self._calls.run(group_id, _COMMIT, *arguments, 0, *rows)
+            made, written = await self._calls.run(group_id, _COMMIT, *arguments, 0, instance, *rows)
         except GroupIdNotFound:
             await self._calls.enlist(group_id, "classic")
-            made, written = await self._calls.run(group_id, _COMMIT, *arguments, 1, *rows)
+            made, written = await self._calls.run(group_id, _COMMIT, *arguments, 1, instance, *rows)
         if made:
             await self._calls.enlist(group_id, "classic")
         await self._calls.confirm(group_id, written)

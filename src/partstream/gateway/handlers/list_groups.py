@@ -11,9 +11,6 @@ from partstream.gateway.codec import Struct
 from partstream.gateway.faults import NONE, group_code_of
 from partstream.gateway.names import state_name
 
-PROTOCOLS = {"consumer": "consumer", "classic": ""}
-"""A classic group without members has no protocol: somebody only commits offsets."""
-
 
 async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
     """Every group that passes the filters; an empty filter lets all pass."""
@@ -28,12 +25,12 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
         "groups": [
             {
                 "group_id": group.group_id,
-                "protocol_type": PROTOCOLS[group.type],
+                "protocol_type": group.protocol_type,
                 "group_state": state_name(group.state),
                 "group_type": group.type,
             }
             for group in groups
-            if (not states or group.state.name.lower() in states)
+            if (not states or state_name(group.state).lower() in states)
             and (not types or group.type in types)
         ],
     }

@@ -70,6 +70,7 @@ async def _commit(
             offsets,
             member_id=request.member_id,
             member_epoch=request.generation_id_or_member_epoch,
+            instance_id=request.group_instance_id,
         )
     except StaleMemberEpoch as error:
         return UNSUPPORTED_VERSION if call.version < _KNOWS_EPOCHS else error.code

@@ -3,16 +3,18 @@
 --
 -- KEYS, ARGV[1]  as in includes/group.lua
 -- ARGV[2]  member       empty for somebody outside, who may commit while there are no members
--- ARGV[3]  member_epoch
+-- ARGV[3]  member_epoch  of a classic group: the generation
 -- ARGV[4]  incarnation  20 digits, or empty if the caller does not know it
 -- ARGV[5]  order        grows with each commit of an incarnation
 -- ARGV[6]  group_id
 -- ARGV[7]  create       1 if the group may be made; it must be in the list of groups before
--- ARGV[8..]             triples: partition, `offset|leader epoch`, metadata
+-- ARGV[8]  instance     of a classic group's static member, as in its row; else empty
+-- ARGV[9..]             triples: partition, `offset|leader epoch`, metadata
 --
 -- Returns  {made, token of this history}, or an error code: 25 UNKNOWN_MEMBER_ID,
 --          27 REBALANCE_IN_PROGRESS (another member has the partition), 69 GROUP_ID_NOT_FOUND
---          (without `create`), 110 FENCED_MEMBER_EPOCH, 113 STALE_MEMBER_EPOCH
+--          (without `create`), 110 FENCED_MEMBER_EPOCH, 113 STALE_MEMBER_EPOCH; of a classic group
+--          22 ILLEGAL_GENERATION: the committer is not what it believes, whatever that is
 --
 -- All or nothing. A commit that arrives late, behind a later one of the same incarnation, is
 -- passed over: an offset must not go back because an answer was lost.
@@ -22,7 +24,20 @@
 local member, incarnation = ARGV[2], ARGV[4]
 local made = 0
 
-if member == '' then
+local classic = redis.call('HGET', GROUP, 'type') == 'classic' and members() > 0
+local epochless = tonumber(ARGV[3]) < 0
+if classic and (member ~= '' or ARGV[8] ~= '' or not epochless) then
+  local group = redis.call('HMGET', GROUP, 'phase', 'generation')
+  local row = redis.call('HGET', CURRENT, member)
+  if not row or group[2] ~= ARGV[3] or group[1] == 'CompletingRebalance'
+    or (ARGV[8] ~= '' and string.match(row, '\n([^\n]*)\n') ~= ARGV[8]) then
+    return refuse(22, 'the generation is ' .. group[2] .. ', and the phase ' .. group[1])
+  end
+  if redis.call('ZSCORE', DEADLINES, 's:' .. member) then
+    local session = tonumber(string.match(row, '^%d+'))
+    redis.call('ZADD', DEADLINES, text(now + session), 's:' .. member)
+  end
+elseif epochless and (member == '' or members() == 0) then
   if redis.call('EXISTS', GROUP) == 0 then
     if ARGV[7] ~= '1' then return refuse(69, 'group ' .. ARGV[6] .. ' does not exist') end
     create('classic', ARGV[6])
@@ -51,7 +66,7 @@ else
   if ARGV[3] ~= epoch and (incarnation == '' or ARGV[3] ~= previous) then
     return refuse(113, 'member ' .. member .. ' is at epoch ' .. epoch .. ', not ' .. ARGV[3])
   end
-  for i = 8, #ARGV, 3 do
+  for i = 9, #ARGV, 3 do
     local owner = redis.call('HGET', OWNER, ARGV[i])
     if owner and owner ~= member then
       return refuse(27, 'partition ' .. ARGV[i] .. ' belongs to another member now')
@@ -62,7 +77,7 @@ end
 -- Who commits, and which of its commits it is; a member id may hold any letter, so not as it is.
 local author = incarnation == '' and '' or redis.sha1hex(member .. ' ' .. incarnation)
 local stamp = author .. ':' .. ARGV[5]
-for i = 8, #ARGV, 3 do
+for i = 9, #ARGV, 3 do
   local overtaken = false
   if author ~= '' then
     local last = redis.call('HGET', OFFSETS, ARGV[i]) or ''

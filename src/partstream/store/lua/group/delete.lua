@@ -11,10 +11,7 @@
 --@include includes/group.lua
 if redis.call('EXISTS', GROUP) == 0 then return refuse(69, 'the group does not exist') end
 expire(1000)
-local classic = tonumber(redis.call('HGET', GROUP, 'members') or '0')
-if members() + classic > 0 then
-  return refuse(68, 'the group has ' .. text(members() + classic) .. ' members')
-end
+if members() > 0 then return refuse(68, 'the group has ' .. text(members()) .. ' members') end
 if ARGV[2] == '1' and redis.call('HLEN', OFFSETS) > 1 then return 0 end
 redis.call('DEL', unpack(KEYS))
 return 1

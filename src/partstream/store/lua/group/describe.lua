@@ -4,10 +4,13 @@
 -- KEYS, ARGV[1]  as in includes/group.lua
 --
 -- Returns  {group, subscriptions, current, target}, each as name, value, name, value, ...;
---          an empty group if there is none
+--          an empty group if there is none; of a classic group only itself
 --@include includes/now.lua
 --@include includes/replication.lua
 --@include includes/group.lua
 if redis.call('EXISTS', GROUP) == 1 then expire(1000) end
+if redis.call('HGET', GROUP, 'type') == 'classic' then
+  return {redis.call('HGETALL', GROUP), {}, {}, {}}
+end
 return {redis.call('HGETALL', GROUP), redis.call('HGETALL', SUBSCRIPTIONS),
   redis.call('HGETALL', CURRENT), redis.call('HGETALL', TARGET)}

@@ -9,10 +9,10 @@
 --@include includes/replication.lua
 --@include includes/group.lua
 expire(1000)
-local group = redis.call('HMGET', GROUP, 'empty_since', 'members')
-if not group[1] or members() + tonumber(group[2] or '0') > 0 then return 0 end
+local empty_since = redis.call('HGET', GROUP, 'empty_since')
+if not empty_since or members() > 0 then return 0 end
 local limit = now - tonumber(ARGV[2])
-if tonumber(group[1]) > limit then return 0 end
+if tonumber(empty_since) > limit then return 0 end
 local rows = redis.call('HGETALL', OFFSETS)
 local gone = 0
 for i = 1, #rows, 2 do

@@ -32,10 +32,17 @@ if redis.call('EXISTS', GROUP) == 0 then
 end
 local kind = redis.call('HGET', GROUP, 'type')
 if kind ~= 'consumer' then
-  if tonumber(redis.call('HGET', GROUP, 'members') or '0') > 0 then
+  if members() > 0 then
     return refuse(23, 'group ' .. ARGV[8] .. ' is a ' .. kind .. ' group, and not empty')
   end
+  -- What was given out in generations is not given out as epochs again.
+  local generation = tonumber(redis.call('HGET', GROUP, 'generation') or '0')
+  if generation > tonumber(redis.call('HGET', GROUP, 'epoch')) then
+    redis.call('HSET', GROUP, 'epoch', text(generation), 'target_epoch', text(generation))
+  end
   redis.call('HSET', GROUP, 'type', 'consumer')
+  redis.call('HDEL', GROUP, 'version', 'writer', 'phase', 'generation', 'classic')
+  redis.call('ZREMRANGEBYSCORE', DEADLINES, '-inf', '(+inf')
   made = 1
 end
 expire(8)

@@ -7,8 +7,13 @@
 -- KEYS[5]  owner          hash  partition -> member
 -- KEYS[6]  want           hash  partition -> a member that waits for it
 -- KEYS[7]  deadlines      zset  s:<member> -> end of its session, r:<member> -> end of the time
---                               that it has to let go of partitions; ms
+--                               that it has to let go of partitions; ms. Of a classic group also
+--                               p:<id given out>, j: (the join phase), y: (the sync phase)
 -- KEYS[8]  offsets        hash  partition -> offset|leader epoch|time|stamp|metadata
+--
+-- In a classic group `subscriptions` holds the protocols of each member, `current` its row, `target`
+-- its assignment (all as partstream.groups.classic encodes them); `owner` and `want` are empty.
+--
 -- ARGV[1]  bells          followed by a member id: its shard channel
 --
 -- Each key holds a row named '' from the start, so that it exists: while a slot moves to another
@@ -102,6 +107,8 @@ end
 local function expire(most)
   local late = redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', text(now), 'LIMIT', '0', most)
   if #late == 0 then return 0 end
+  -- What a classic member's end means is decided outside (lua/classic).
+  if redis.call('HGET', GROUP, 'type') == 'classic' then return 0 end
   local token = replication()
   if token ~= redis.call('HGET', GROUP, 'token') then
     redis.call('HSET', GROUP, 'token', token)
