@@ -157,6 +157,8 @@ class GroupListing:
     type: str
     """`consumer` (KIP-848) or `classic`."""
     state: GroupState
+    protocol_type: str = "consumer"
+    """What its members are: `consumer`, `connect` or another; empty if it never had any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,20 @@ class OffsetChange(NamedTuple):
     before: int | None
     """The offset that was committed, or None."""
     after: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaDescription:
+    """A replica of a Redis primary, as the primary sees it."""
+
+    address: str
+    state: str
+    """`online`, what it is at on its way there (`wait_bgsave`, ...), or `away`: the cluster knows
+    of it, but it is not connected. `?` where the primary does not tell (INFO refused)."""
+    lag_s: int | None = None
+    """Seconds since it was last heard of; None where that is not known."""
+    lag_bytes: int | None = None
+    """How much of what the primary has written it has not acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
