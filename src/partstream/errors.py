@@ -170,6 +170,10 @@ class InvalidReplicationFactor(PartstreamError, code=38):
     """Replication factor is below 1 or larger than the number of available brokers."""
 
 
+class InvalidReplicaAssignment(PartstreamError, code=39):
+    """An assignment of partitions to brokers is refused."""
+
+
 class InvalidConfig(PartstreamError, code=40):
     """Configuration is invalid."""
 

@@ -73,6 +73,7 @@ async def test_twice_in_a_request_and_only_checked(redis_url: str, namespace: st
         answer = await client.ask(19, 7, topics=[topic], validate_only=True)
         assert answer.topics[0].error_code == 0
         assert await running.broker.topics.all() == {}
+        node = running.broker.registry.me.id
         answer = await client.ask(
             19,
             7,
@@ -82,12 +83,12 @@ async def test_twice_in_a_request_and_only_checked(redis_url: str, namespace: st
                     "num_partitions": -1,
                     "replication_factor": -1,
                     "assignments": [
-                        {"partition_index": number, "broker_ids": [1, 2]} for number in range(3)
+                        {"partition_index": number, "broker_ids": [node]} for number in range(3)
                     ],
                 }
             ],
         )
-        assert (answer.topics[0].num_partitions, answer.topics[0].replication_factor) == (3, 2)
+        assert (answer.topics[0].num_partitions, answer.topics[0].replication_factor) == (3, 1)
 
 
 @pytest.mark.parametrize("version", _versions(20))
@@ -102,12 +103,11 @@ async def test_every_version_deletes_topics(redis_url: str, namespace: str, vers
         wanted = [
             {"name": "a", "topic_id": None},
             {"name": None, "topic_id": ids[1]},
-            {"name": None, "topic_id": ids[1]},
             {"name": "a", "topic_id": ids[0]},
             {"name": "none", "topic_id": None},
         ]
         answer = await client.ask(20, version, topics=wanted, timeout=1000)
-        assert [row.error_code for row in answer.responses] == [0, 0, 100, 42, 3]
+        assert [row.error_code for row in answer.responses] == [0, 0, 42, 3]
         assert answer.responses[1].name == "b"
         assert await running.broker.topics.all() == {}
 

@@ -11,7 +11,7 @@ from partstream.engine.groups.consumer_groups import ConsumerGroups
 from partstream.engine.log import Log
 from partstream.engine.partition import Topic
 from partstream.engine.topics import Topics
-from partstream.errors import TopicAlreadyExists
+from partstream.errors import InvalidTopic, TopicAlreadyExists, UnknownTopicOrPartition
 from partstream.gateway.connection import Connection
 from partstream.gateway.epochs import Epochs
 from partstream.gateway.meter import Meter
@@ -49,10 +49,11 @@ class Broker:
         """The topic that a request means: newer versions give its id, older ones its name.
 
         Raises:
-            UnknownTopicId, UnknownTopicOrPartition, InvalidTopic: as they say.
+            UnknownTopicId: there is none of that id.
+            UnknownTopicOrPartition: there is none of that name; perhaps there cannot be one.
         """
         if topic_id is None and name is not None:
-            return self.topics.known(name) or await self.topics.get(name)
+            return self.topics.known(name) or await self.existing(name)
         # An id means one topic for ever, and has its name from there; whether it is still there,
         # and as it was, the engine knows.
         topic = self.topics.known(self._names.get(topic_id or "", ""))
@@ -63,6 +64,30 @@ class Broker:
             self._names[topic.id] = topic.name
         return topic
 
+    async def existing(self, name: str, *, fresh: bool = False) -> Topic:
+        """The topic of a name; `fresh`: as Redis has it now.
+
+        Raises:
+            UnknownTopicOrPartition: there is none; perhaps there cannot be one.
+        """
+        try:
+            return await self.topics.get(name, fresh=fresh)
+        except InvalidTopic as error:
+            raise UnknownTopicOrPartition(str(error)) from None
+
+    async def check_collision(self, name: str) -> None:
+        """Keep names apart that differ in `.` and `_` only, as Kafka does.
+
+        Raises:
+            InvalidTopic: there is such a topic.
+        """
+        if "." not in name and "_" not in name:
+            return
+        plain = name.replace(".", "_")
+        for other in await self.topics.all():
+            if other != name and other.replace(".", "_") == plain:
+                raise InvalidTopic(f"Topic '{name}' collides with existing topic: {other}")
+
     async def create_topic(
         self, name: str, partitions: int, configs: Mapping[str, object] | None = None
     ) -> Topic:
@@ -71,6 +96,7 @@ class Broker:
         Raises:
             TopicAlreadyExists, InvalidTopic, InvalidPartitions, InvalidConfig: as they say.
         """
+        await self.check_collision(name)
         return await self.topics.create(name, partitions, self.topic_config(configs or {}))
 
     def topic_config(self, configs: Mapping[str, object]) -> dict[str, object]:

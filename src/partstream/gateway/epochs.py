@@ -62,7 +62,7 @@ def check_epoch(believed: int, epoch: int) -> None:
         FencedLeaderEpoch: the client's is older.
         UnknownLeaderEpoch: the client's is newer.
     """
-    if 0 <= believed < epoch:
+    if believed != UNKNOWN and believed < epoch:
         raise FencedLeaderEpoch(f"the leader epoch is {epoch}, not {believed}")
     if believed > epoch:
         raise UnknownLeaderEpoch(f"the leader epoch is {epoch}, not yet {believed}")

@@ -7,10 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from partstream.config.names import validate_partitions
-from partstream.errors import InvalidPartitions, InvalidRequest, PartstreamError
+from partstream.errors import (
+    InvalidPartitions,
+    InvalidReplicaAssignment,
+    InvalidRequest,
+    PartstreamError,
+    UnknownTopicOrPartition,
+)
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.faults import INVALID_REPLICA_ASSIGNMENT, NONE, code_of
+from partstream.gateway.faults import NONE, code_of
+from partstream.gateway.placement import check_replicas
 
 
 async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
@@ -30,7 +37,7 @@ async def _grow(
     try:
         if twice:
             raise InvalidRequest("Duplicate topic name.")
-        now = len((await broker.topics.get(asked.name, fresh=True)).partitions)
+        now = len((await broker.existing(asked.name, fresh=True)).partitions)
         if asked.count <= now:
             raise InvalidPartitions(
                 f"Topic already has {now} partition(s)."
@@ -39,14 +46,24 @@ async def _grow(
                 f"{asked.count} would not be an increase."
             )
         validate_partitions(asked.count)
-        if asked.assignments is not None and len(asked.assignments) != asked.count - now:
-            message = (
-                f"Attempted to add {asked.count - now} additional partition(s), but only "
-                f"{len(asked.assignments)} assignment(s) were specified."
-            )
-            return {**row, "error_code": INVALID_REPLICA_ASSIGNMENT, "error_message": message}
+        _check_assignments(broker, asked, asked.count - now)
         if not validate_only:
             await broker.topics.grow(asked.name, asked.count)
+    except UnknownTopicOrPartition as error:
+        row["error_code"] = error.code
     except PartstreamError as error:
         row |= {"error_code": code_of(error), "error_message": str(error)}
     return row
+
+
+def _check_assignments(broker: Broker, asked: Struct, added: int) -> None:
+    if asked.assignments is None:
+        return
+    if len(asked.assignments) != added:
+        raise InvalidReplicaAssignment(
+            f"Attempted to add {added} additional partition(s), but "
+            f"{len(asked.assignments)} assignment(s) were specified."
+        )
+    nodes = {node.id for node in broker.registry.nodes}
+    for assignment in asked.assignments:
+        check_replicas(assignment.broker_ids, nodes)

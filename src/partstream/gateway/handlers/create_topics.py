@@ -1,11 +1,12 @@
 """CreateTopics (19), versions 2-7: topics, their partitions and configs.
 
 Replicas are Redis's own: any replication factor is taken, since applications ask for the one that
-they would have on Kafka. An assignment to brokers only says how many partitions there are.
+they would have on Kafka. An assignment to brokers is checked, and places nothing.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +25,8 @@ from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.configs import DEFAULT, DYNAMIC_TOPIC
 from partstream.gateway.faults import NONE, code_of
+from partstream.gateway.placement import check_partitions, check_replicas
+from partstream.gateway.primitives import id_text
 
 UNSET = -1
 """Partitions or replicas by default (KIP-464)."""
@@ -53,6 +56,7 @@ async def _topic(
         config = TopicConfig.from_overrides(
             broker.topic_config({config.name: config.value for config in asked.configs})
         )
+        await broker.check_collision(asked.name)
         topic_id = await _create(broker, asked.name, partitions, config, validate_only)
     except PartstreamError as error:
         return {
@@ -89,7 +93,8 @@ async def _create(
     try:
         await broker.topics.get(name, fresh=True)
     except UnknownTopicOrPartition:
-        return None
+        # As Kafka: an id that was made up for nothing.
+        return id_text(uuid.uuid4().bytes)
     raise TopicAlreadyExists(f"Topic '{name}' already exists.")
 
 
@@ -101,6 +106,10 @@ def _partitions(broker: Broker, asked: Struct) -> int:
                 "A manual partition assignment was specified, but numPartitions or "
                 "replicationFactor was not set to -1."
             )
+        check_partitions([row.partition_index for row in asked.assignments])
+        nodes = {node.id for node in broker.registry.nodes}
+        for row in asked.assignments:
+            check_replicas(row.broker_ids, nodes)
         return len(asked.assignments)
     if count == UNSET:
         return broker.config.num_partitions

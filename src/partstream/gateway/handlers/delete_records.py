@@ -24,6 +24,7 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
                 ],
             }
             for topic in request.topics
+            if topic.partitions
         ]
     }
 
@@ -33,7 +34,7 @@ async def _partition(broker: Broker, name: str, asked: Struct) -> Mapping[str, A
     try:
         if asked.offset < _ALL:
             raise OffsetOutOfRange(f"offset {asked.offset}")
-        partition = (await broker.topics.get(name)).partition(asked.partition_index)
+        partition = (await broker.named(name, None)).partition(asked.partition_index)
         low = await broker.log.delete_records(partition, asked.offset)
     except UnknownTopicId:
         code = UNKNOWN_TOPIC_OR_PARTITION

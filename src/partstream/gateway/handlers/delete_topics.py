@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from partstream.errors import PartstreamError
+from partstream.engine.partition import Topic
+from partstream.errors import InvalidRequest, PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.faults import INVALID_REQUEST, NONE, code_of
+from partstream.gateway.faults import NONE, code_of
 
 _STATES = 6
 
@@ -19,21 +21,43 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
         wanted = [(name, None) for name in request.topic_names]
     else:
         wanted = [(topic.name, topic.topic_id) for topic in request.topics]
-    return {"responses": [await _delete(broker, name, topic_id) for name, topic_id in wanted]}
+    found: list[Topic | Mapping[str, Any]] = []
+    for (name, topic_id), times in Counter(wanted).items():
+        try:
+            if (name is None) == (topic_id is None):
+                raise InvalidRequest("You must specify either the topic's name or its id.")
+            if times > 1:
+                raise InvalidRequest("Duplicate topic name or id.")
+            found.append(await broker.named(name, topic_id))
+        except PartstreamError as error:
+            found.append(_row(name, topic_id, error))
+    meant = Counter(one.id for one in found if isinstance(one, Topic))
+    each = {one.id if isinstance(one, Topic) else id(one): one for one in found}
+    return {
+        "responses": [
+            await _delete(broker, one, meant[one.id]) if isinstance(one, Topic) else one
+            for one in each.values()
+        ]
+    }
 
 
-async def _delete(broker: Broker, name: str | None, topic_id: str | None) -> Mapping[str, Any]:
-    row: dict[str, Any] = {"name": name, "topic_id": topic_id, "error_code": NONE}
-    if name is not None and topic_id is not None:
-        return {
-            **row,
-            "error_code": INVALID_REQUEST,
-            "error_message": "Cannot give both name and id.",
-        }
+async def _delete(broker: Broker, topic: Topic, times: int) -> Mapping[str, Any]:
+    """Delete a topic, unless the request means it twice: by its name and by its id."""
     try:
-        topic = await broker.named(name, topic_id)
-        row |= {"name": topic.name, "topic_id": topic.id}
+        if times > 1:
+            raise InvalidRequest("The topic is given by name and by id.")
         await broker.topics.delete(topic.name)
     except PartstreamError as error:
-        row |= {"error_code": code_of(error), "error_message": str(error)}
-    return row
+        return _row(topic.name, topic.id, error)
+    return _row(topic.name, topic.id)
+
+
+def _row(
+    name: str | None, topic_id: str | None, error: PartstreamError | None = None
+) -> Mapping[str, Any]:
+    return {
+        "name": name,
+        "topic_id": topic_id,
+        "error_code": NONE if error is None else code_of(error),
+        "error_message": None if error is None else str(error),
+    }

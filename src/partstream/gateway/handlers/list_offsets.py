@@ -12,17 +12,33 @@ from partstream.errors import PartstreamError, UnknownTopicId, UnsupportedVersio
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.epochs import check_epoch
-from partstream.gateway.faults import INVALID_REQUEST, NONE, UNKNOWN_TOPIC_OR_PARTITION, code_of
+from partstream.gateway.faults import (
+    INVALID_REQUEST,
+    NONE,
+    UNKNOWN_SERVER_ERROR,
+    UNKNOWN_TOPIC_OR_PARTITION,
+    code_of,
+)
 from partstream.model import OffsetAndTimestamp
 
 LATEST = -1
 EARLIEST = -2
 MAX_TIMESTAMP = -3
-"""Since version 7 (KIP-734)."""
 EARLIEST_LOCAL = -4
-"""Since version 8 (KIP-405): the log's start, since there is no other tier."""
-_LEAST = -6
-"""-5 and -6 are places in a remote tier, and nowhere here (KIP-1005, KIP-1023)."""
+"""The log's start, since there is no other tier (KIP-405)."""
+LATEST_TIERED = -5
+EARLIEST_PENDING_UPLOAD = -6
+"""Places in a remote tier, and nowhere here (KIP-1005, KIP-1023)."""
+NEVER = 1_000
+_SINCE = {
+    LATEST: 0,
+    EARLIEST: 0,
+    MAX_TIMESTAMP: 7,
+    EARLIEST_LOCAL: 8,
+    LATEST_TIERED: 9,
+    EARLIEST_PENDING_UPLOAD: 11,
+}
+"""The first version that knows each (KIP-734, KIP-405, KIP-1005, KIP-1023)."""
 _NOWHERE = OffsetAndTimestamp(-1, -1)
 
 
@@ -32,15 +48,18 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
         (topic.name, row.partition_index) for topic in request.topics for row in topic.partitions
     )
     twice = {place for place, times in asked.items() if times > 1}
+    if request.isolation_level not in (0, 1):
+        return {"topics": [_all_refused(topic) for topic in request.topics]}
     return {
         "topics": [
             {
                 "name": topic.name,
                 "partitions": [
-                    _refused(row)
+                    _refused(row.partition_index, INVALID_REQUEST)
                     if (topic.name, row.partition_index) in twice
-                    else await _partition(broker, topic.name, row)
-                    for row in topic.partitions
+                    else await _partition(broker, call, topic.name, row)
+                    # What is asked for twice is refused once.
+                    for row in {row.partition_index: row for row in topic.partitions}.values()
                 ],
             }
             for topic in request.topics
@@ -48,21 +67,23 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
     }
 
 
-def _refused(asked: Struct) -> Mapping[str, Any]:
-    """A partition that is asked for twice, which Kafka does not allow."""
-    return {
-        "partition_index": asked.partition_index,
-        "error_code": INVALID_REQUEST,
-        "timestamp": -1,
-        "offset": -1,
-    }
+def _all_refused(topic: Struct) -> Mapping[str, Any]:
+    """As Kafka, where an isolation level that is none makes the request fail as a whole."""
+    rows = [_refused(row.partition_index, UNKNOWN_SERVER_ERROR) for row in topic.partitions]
+    return {"name": topic.name, "partitions": rows}
 
 
-async def _partition(broker: Broker, name: str, asked: Struct) -> Mapping[str, Any]:
+def _refused(number: int, code: int) -> Mapping[str, Any]:
+    return {"partition_index": number, "error_code": code, "timestamp": -1, "offset": -1}
+
+
+async def _partition(broker: Broker, call: Call, name: str, asked: Struct) -> Mapping[str, Any]:
     error = NONE
     found = _NOWHERE
     try:
-        partition = (await broker.topics.get(name)).partition(asked.partition_index)
+        if asked.timestamp < 0 and call.version < _SINCE.get(asked.timestamp, NEVER):
+            raise UnsupportedVersion(f"there is no place {asked.timestamp} in a log")
+        partition = (await broker.named(name, None)).partition(asked.partition_index)
         found = await _offset(broker, partition, asked)
     except UnknownTopicId:
         error = UNKNOWN_TOPIC_OR_PARTITION
@@ -89,8 +110,6 @@ async def _offset(broker: Broker, partition: Partition, asked: Struct) -> Offset
         return OffsetAndTimestamp(bounds.start, -1, bounds.leader_epoch)
     if when == MAX_TIMESTAMP:
         when = await latest_timestamp(broker.store, partition)
-    if when < _LEAST:
-        raise UnsupportedVersion(f"there is no place {when} in a log")
     if when < 0:
         return _NOWHERE
     return await offset_for_time(broker.store, partition, when) or _NOWHERE

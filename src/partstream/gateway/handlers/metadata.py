@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from partstream.engine.partition import Topic
 from partstream.errors import PartstreamError, UnknownTopicId, UnknownTopicOrPartition
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.faults import NONE, code_of
+from partstream.gateway.faults import INVALID_REQUEST, NONE, UNKNOWN_SERVER_ERROR, code_of
 from partstream.gateway.names import CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS
+
+_BY_ID = 12
+"""The version since which topics are found by their id (KIP-516)."""
 
 
 async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
     """Brokers, and the topics that were asked for: null is all of them, none is none."""
     wanted = request.topics
+    code = _refusal(call, wanted or ())
+    if code:
+        return _refused(wanted, code)
     if wanted is None or (call.version == 0 and not wanted):
         topics = [
             await _known(broker, call, topic, request)
             for topic in (await broker.topics.all()).values()
         ]
     else:
-        topics = [await _asked(broker, call, one, request) for one in wanted]
+        each = {(one.name, one.topic_id): one for one in wanted}
+        topics = [await _asked(broker, call, one, request) for one in each.values()]
     peers = broker.registry.on(call.listener)
     return {
         "brokers": [
@@ -35,6 +42,24 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
         "cluster_authorized_operations": (
             CLUSTER_OPERATIONS if request.include_cluster_authorized_operations else NOT_ASKED
         ),
+    }
+
+
+def _refusal(call: Call, wanted: Sequence[Struct]) -> int:
+    """The error of a request that Kafka does not look at."""
+    if call.version < _BY_ID and any(one.topic_id or one.name is None for one in wanted):
+        return INVALID_REQUEST  # ids were in the protocol before brokers knew what to do with them
+    if any(one.topic_id is None and one.name is None for one in wanted):
+        return UNKNOWN_SERVER_ERROR
+    return NONE
+
+
+def _refused(wanted: Sequence[Struct], code: int) -> Mapping[str, Any]:
+    return {
+        "error_code": code,
+        "topics": [
+            {"error_code": code, "name": one.name or "", "topic_id": one.topic_id} for one in wanted
+        ],
     }
 
 

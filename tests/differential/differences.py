@@ -1,0 +1,119 @@
+"""Where the gateway answers otherwise than Kafka on purpose, and why. All else must be equal.
+
+`python -m tests.differential.differences docs/gateway/differences.md` writes the page of the
+documentation that lists them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from tests.differential.compare import ABSENT, Found
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One deliberate difference."""
+
+    scenarios: str
+    """Which it may be seen in: a pattern for `module/scenario`."""
+    field: str
+    """A pattern for the path into the answers, or the name of a field."""
+    allows: Callable[[Any, Any], bool]
+    """Given Kafka's value and ours: whether this is the difference that is meant."""
+    what: str
+    """For the documentation: what is different, and why."""
+
+    def explains(self, scenario: str, found: Found) -> bool:
+        """Whether this is what was found."""
+        return (
+            fnmatchcase(scenario, self.scenarios)
+            and (self.field == found.field or fnmatchcase(found.path, self.field))
+            and self.allows(found.kafka, found.ours)
+        )
+
+
+def _absent_here(kafka: Any, ours: Any) -> bool:
+    return bool(ours == ABSENT)
+
+
+def _absent_there(kafka: Any, ours: Any) -> bool:
+    return bool(kafka == ABSENT)
+
+
+def _accepted(kafka: Any, ours: Any) -> bool:
+    """Kafka refuses, the gateway does not: what an answer holds then is another matter."""
+    return bool(ours != kafka)
+
+
+DELIBERATE: tuple[Difference, ...] = (
+    Difference(
+        "metadata/a_topic_that_is_not_there",
+        "*.topics.0.*",
+        _accepted,
+        "A topic that is created on first use is there at once. Kafka's first answer is "
+        "UNKNOWN_TOPIC_OR_PARTITION, and clients ask again.",
+    ),
+    Difference(
+        "create_topics/more_replicas_than_brokers",
+        "0.topics.0.*",
+        _accepted,
+        "Any replication factor from 1 on is taken, as applications ask for the one that they "
+        "would have on Kafka. How many copies of a record there are is a matter of Redis's own replicas "
+        "and of `min.insync.replicas`; Kafka refuses more replicas than there are brokers.",
+    ),
+    Difference(
+        "create_topics/what_a_topic_gets",
+        "0.*",
+        _absent_here,
+        "A topic has the configs of [the configuration page](../configuration.md). Others that "
+        "Kafka knows are refused as unknown ones (INVALID_CONFIG), and not shown.",
+    ),
+    Difference(
+        "create_topics/what_a_topic_gets",
+        "0.partstream.partitioner",
+        _absent_there,
+        "A topic has one config more than in Kafka, `partstream.partitioner`: the hash that all "
+        "producers of the library agree on. It cannot be changed.",
+    ),
+    Difference(
+        "create_topics/what_a_topic_gets",
+        "0.min.insync.replicas.config_source",
+        lambda kafka, ours: (kafka, ours) == (3, 5),
+        "`min.insync.replicas` of a topic has the source DEFAULT_CONFIG if it was not set. Kafka "
+        "keeps its default as a config of the cluster (DYNAMIC_DEFAULT_BROKER_CONFIG); here no "
+        "configs are kept for the cluster.",
+    ),
+    Difference(
+        "create_topics/bad_configs",
+        "9.topics.0.*",
+        _accepted,
+        "An empty `cleanup.policy`, by which Kafka 4.3 keeps records for ever, is refused: set "
+        "`retention.ms` and `retention.bytes` to -1.",
+    ),
+)
+
+
+_INTRO = """# Differences from Kafka
+
+The gateway is compared with Apache Kafka 4.3 answer by answer: each API at its lowest, a middle and
+its highest version, with good requests and with bad ones. What differs on purpose is listed here;
+anything else that differs is a mistake, and fails the tests. The words of error messages are not
+compared, only whether there are some.
+
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    said = dict.fromkeys(one.what for one in DELIBERATE)
+    return _INTRO + "".join(f"- {text}\n" for text in said)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page(), encoding="utf-8")

@@ -1,0 +1,91 @@
+"""Records what Apache Kafka answers: `python -m tests.differential.record --bootstrap HOST:PORT`.
+
+The broker is an Apache Kafka 4.3 that nobody else uses, a single node with id 1, all settings at
+their defaults but these: `offsets.topic.replication.factor=1`,
+`transaction.state.log.replication.factor=1`, `transaction.state.log.min.isr=1` and
+`group.initial.rebalance.delay.ms=0`. Topics and groups that are made stay there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections import defaultdict
+
+from tests.differential import recordings
+from tests.differential.scenario import RANGES, Scenario
+from tests.differential.scenarios import every
+from tests.differential.session import Address, Session
+
+_SETTINGS = {
+    "num.partitions": "1",
+    "auto.create.topics.enable": "true",
+    "default.replication.factor": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "message.max.bytes": "1048588",
+}
+_API_VERSIONS, _FIND_COORDINATOR, _DESCRIBE_CONFIGS = 18, 10, 32
+_BROKER = 4
+NODE = 1
+"""The id of the broker."""
+
+
+async def check(address: Address) -> None:
+    """Make sure that it is the Kafka that the tests mean, and that its coordinator is there.
+
+    Raises:
+        SystemExit: it is another one, or is configured otherwise.
+    """
+    async with Session(address, _API_VERSIONS, 4) as session:
+        answer = await session.call(
+            _API_VERSIONS, client_software_name="a", client_software_version="1"
+        )
+        found = {
+            row["api_key"]: (row["min_version"], row["max_version"]) for row in answer["api_keys"]
+        }
+        if found != RANGES:
+            raise SystemExit(f"{address.host}:{address.port} is no Apache Kafka 4.3")
+        wanted = {"resource_type": _BROKER, "resource_name": str(NODE), "configuration_keys": None}
+        described = await session.call(_DESCRIBE_CONFIGS, resources=[wanted])
+        configs = {row["name"]: row["value"] for row in described["results"][0]["configs"]}
+        wrong = {
+            name: configs.get(name) for name in _SETTINGS if configs.get(name) != _SETTINGS[name]
+        }
+        if wrong:
+            raise SystemExit(f"the broker has {wrong}, expected {_SETTINGS}")
+        await session.call_until(
+            lambda one: one["coordinators"][0]["error_code"] == "NONE",
+            _FIND_COORDINATOR,
+            key_type=0,
+            coordinator_keys=["warm-up"],
+        )
+        await session.topic("warm-up")
+
+
+async def record(address: Address, wanted: str) -> None:
+    """Play the scenarios, and keep what was heard."""
+    await check(address)
+    groups: dict[str, list[Scenario]] = defaultdict(list)
+    for one in every():
+        groups[one.group].append(one)
+    for group, scenarios in groups.items():
+        if wanted not in group:
+            continue
+        recording: recordings.Recording = {}
+        for one in scenarios:
+            for version in one.versions:
+                async with Session(address, one.api, version) as session:
+                    await one.play(session)
+                recording.setdefault(one.name, {})[str(version)] = session.heard
+        recordings.write(group, recording)
+        print(f"{group}: {sum(map(len, recording.values()))} recorded", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--bootstrap", required=True, help="HOST:PORT of the broker")
+    parser.add_argument("--only", default="", help="modules of scenarios with this in their name")
+    given = parser.parse_args()
+    host, _, port = given.bootstrap.rpartition(":")
+    asyncio.run(record(Address(host, int(port)), given.only))

@@ -1,0 +1,50 @@
+"""The gateway answers what Apache Kafka 4.3 was recorded to answer."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.differential import recordings
+from tests.differential.compare import differences
+from tests.differential.differences import DELIBERATE, page
+from tests.differential.record import NODE
+from tests.differential.scenario import Scenario
+from tests.differential.scenarios import every
+from tests.differential.session import Address, Session
+from tests.gateway.gateways import gateway
+
+_read = cache(recordings.read)
+PAGE = Path(__file__).parents[2] / "docs" / "gateway" / "differences.md"
+
+
+@pytest.mark.parametrize("scenario", every(), ids=lambda one: f"{one.group}-{one.name}")
+async def test_it_answers_what_kafka_answers(
+    redis_url: str, namespace: str, scenario: Scenario
+) -> None:
+    recorded = _read(scenario.group)[scenario.name]
+    assert list(recorded) == [str(version) for version in scenario.versions], "record it again"
+    name = f"{scenario.group}/{scenario.name}"
+    found: dict[str, list[int]] = {}
+    unseen = {one for one in DELIBERATE if one.scenarios == name}
+    async with gateway(redis_url, namespace, node_id=NODE) as running:
+        address = Address(*running.address)
+        for version in scenario.versions:
+            async with Session(address, scenario.api, version) as session:
+                await scenario.play(session)
+            for one in differences(recorded[str(version)], session.heard):
+                reasons = {reason for reason in DELIBERATE if reason.explains(name, one)}
+                unseen -= reasons
+                if not reasons:
+                    text = f"{one.path}: Kafka {one.kafka!r}, ours {one.ours!r}"
+                    found.setdefault(text, []).append(version)
+    assert not found, "\n".join(f"versions {at} {text}" for text, at in found.items())
+    assert not unseen, f"differences that are listed and are none: {unseen}"
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), (
+        "run: python -m tests.differential.differences docs/gateway/differences.md"
+    )
