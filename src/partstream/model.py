@@ -241,7 +241,13 @@ class NodeDescription:
     version: str
     slots: int
     """How many hash slots it holds; a server that is no node of a cluster holds them all."""
-    replicas: tuple[str, ...]
+    replicas: tuple[ReplicaDescription, ...]
+    partitions: tuple[TopicPartition, ...] = ()
+    """Those of this namespace that it holds."""
+    used_memory: int | None = None
+    """Bytes; None where INFO is refused."""
+    maxmemory: int | None = None
+    """Bytes; 0 is no limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ SELDOM = {
     "asking": "while a slot moves",
     "client|kill": "after a connection was lost",
     "cluster|slots": "on a cluster",
+    "cluster|nodes": "when doctor looks at a cluster",
     "sunsubscribe": "after a slot moved",
     "ping": "when a bell was silent for long",
     "wait": "with replicas",

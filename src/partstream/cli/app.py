@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from partstream.cli.cluster import cluster
 from partstream.cli.completion import completion
 from partstream.cli.consume import consume
 from partstream.cli.demo import demo
@@ -77,7 +78,7 @@ def root(ctx: click.Context, url: str | None, namespace: str | None, debug: bool
 
 
 for command in (
-    topics, produce, consume, groups, import_stream, maintain, doctor, demo, server, serve,
+    topics, produce, consume, groups, import_stream, maintain, cluster, doctor, demo, server, serve,
     completion,
 ):  # fmt: skip
     root.add_command(command)

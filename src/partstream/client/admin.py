@@ -352,8 +352,8 @@ class Admin:
 
     @_call
     async def describe_cluster(self) -> ClusterDescription:
-        """The Redis servers behind this client."""
-        return await describe_cluster(self._session.store)
+        """The Redis servers behind this client: what they hold, their memory, their replicas."""
+        return await describe_cluster(self._session.store, self._session.topics)
 
     @_call
     async def maintain(self) -> Swept:

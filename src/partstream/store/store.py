@@ -24,7 +24,7 @@ from partstream.errors import (
 from partstream.metrics.hooks import SILENT, Observer
 from partstream.store.barrier import Barrier
 from partstream.store.bells import Bells
-from partstream.store.dial import Dialer
+from partstream.store.dial import Dialer, Greeting, greet, hang_up
 from partstream.store.keys import Keys
 from partstream.store.link import Argument, Link
 from partstream.store.node import Node, reload_scripts
@@ -32,7 +32,7 @@ from partstream.store.replies import ASK, MOVED, PASSING, SCRIPT_MISSING, transl
 from partstream.store.router import Placement, Router
 from partstream.store.scripts import Script
 from partstream.store.slots import slot_of
-from partstream.store.target import Target, parse_target, resolve_url
+from partstream.store.target import Address, Target, parse_target, resolve_url
 
 _logger = logging.getLogger(__name__)
 
@@ -65,7 +65,9 @@ class Store:
         self.target = target
         self.request_timeout_ms = request_timeout_ms
         timeout = request_timeout_ms / 1000
-        dialer = Dialer(target.options, client_id=client_id, timeout=min(timeout, 10.0))
+        self._dialer = dialer = Dialer(
+            target.options, client_id=client_id, timeout=min(timeout, 10.0)
+        )
         self.router = Router(target, dialer, timeout=timeout, observer=observer)
         self.bells = Bells(self.router, dialer, observer)
         self._replica_lag_time_max_ms = replica_lag_time_max_ms
@@ -224,6 +226,22 @@ class Store:
         nodes = self.router.primaries
         answers = await asyncio.gather(*(ask(node) for node in nodes))
         return {str(node.address): answer for node, answer in zip(nodes, answers, strict=True)}
+
+    async def ask_once(self, address: Address, *command: Argument) -> tuple[Greeting, Any]:
+        """Ask a server that may be no primary one thing, on a connection that is closed again.
+
+        Raises:
+            PartstreamError: it cannot be reached, or refuses.
+        """
+        connection = await self._dialer.dial(address)
+        try:
+            greeting = await greet(connection, address)
+            await connection.send_command(*command)
+            return greeting, await connection.read_response(disable_decoding=True)
+        except (RedisError, OSError) as error:
+            raise translate(error, str(address)) from error
+        finally:
+            await hang_up(connection)
 
     async def close(self) -> None:
         """Close every connection; an embedded server stops with its last user."""

@@ -9,9 +9,15 @@ import pytest
 
 from partstream.config.topic import TopicConfig
 from partstream.engine.doctor.examine import examine
-from partstream.engine.doctor.facts import Facts, NodeFacts
-from partstream.engine.doctor.probe import parse_info
-from partstream.engine.doctor.topic_rules import MOVABLE_BYTES
+from partstream.engine.doctor.facts import (
+    ClusterFacts,
+    Facts,
+    NodeFacts,
+    ReplicaFacts,
+    parse_info,
+)
+from partstream.engine.doctor.probe import parse_nodes
+from partstream.engine.doctor.size_rules import MOVABLE_BYTES
 from partstream.model import Finding, PartitionDescription, Severity, TopicDescription
 
 HEALTHY = NodeFacts(
@@ -32,6 +38,8 @@ HEALTHY = NodeFacts(
         "min-replicas-to-write": "1",
         "timeout": "0",
         "save": "",
+        "client-output-buffer-limit": "normal 0 0 0 slave 268435456 67108864 60 "
+        "pubsub 33554432 8388608 60",
     },
 )
 
@@ -85,6 +93,11 @@ def test_nothing_to_remark() -> None:
          "replica-behind", Severity.WARNING),
         (config(min_replicas_to_write="0"), "min-replicas-to-write", Severity.WARNING),
         (config(timeout="300"), "timeout", Severity.WARNING),
+        (config(client_output_buffer_limit="normal 0 0 0 pubsub 65536 0 0"),
+         "output-buffer-pubsub", Severity.WARNING),
+        (config(client_output_buffer_limit="pubsub 0 0 0"), "output-buffer-pubsub", Severity.INFO),
+        (config(client_output_buffer_limit="normal 1048576 0 0 pubsub 33554432 8388608 60"),
+         "output-buffer-normal", Severity.WARNING),
         (replace(HEALTHY, clock_ahead_ms=-60_000), "clock", Severity.WARNING),
         (replace(HEALTHY, product="redis", version=(7, 0, 15)), "waitaof", Severity.INFO),
         (replace(HEALTHY, bell="NOPERM"), "bell-silent", Severity.WARNING),
@@ -136,7 +149,8 @@ def test_topics(
 
 
 def test_a_large_partition_is_worse_on_a_cluster() -> None:
-    large = found(HEALTHY, topic(MOVABLE_BYTES + 1), is_cluster=True)["partition-size"]
+    old = replace(HEALTHY, version=(8, 1, 0))
+    large = found(old, topic(MOVABLE_BYTES + 1), is_cluster=True)["partition-size"]
     assert large.severity == Severity.WARNING
 
 
@@ -151,6 +165,123 @@ def test_the_worst_comes_first() -> None:
 
 def test_slots_without_a_node() -> None:
     assert found(HEALTHY, uncovered=5)["slots-uncovered"].severity == Severity.ERROR
+
+
+QUIET = ClusterFacts()
+BESIDE = ReplicaFacts("10.0.0.2:1", "a:1", "valkey", (9, 0, 0), 0)
+
+
+def deployment(
+    *nodes: NodeFacts,
+    topics: tuple[TopicDescription, ...] = (),
+    replica: ReplicaFacts = BESIDE,
+    cluster: ClusterFacts = QUIET,
+    is_cluster: bool = True,
+    by_sentinels: bool = False,
+) -> dict[str, Finding]:
+    facts = Facts(
+        "ps", is_cluster, 0, nodes or (HEALTHY,), topics, by_sentinels, (replica,), cluster
+    )
+    return {finding.name: finding for finding in examine(facts) if finding.name != "partitioner"}
+
+
+def test_a_deployment_without_remark() -> None:
+    assert deployment() == {}
+
+
+@pytest.mark.parametrize(
+    ("found", "name", "severity", "words"),
+    [
+        (deployment(replica=replace(BESIDE, address="a:2")),
+         "replica-same-host", Severity.WARNING, "a:2"),
+        (deployment(replica=replace(BESIDE, refusal="timed out")),
+         "replica-unreachable", Severity.WARNING, "timed out"),
+        (deployment(replica=replace(BESIDE, version=(8, 1, 0))),
+         "versions-differ", Severity.WARNING, "valkey 8.1.0: 10.0.0.2:1"),
+        (deployment(replica=replace(BESIDE, clock_ahead_ms=-9_000)),
+         "clocks-differ", Severity.WARNING, "9 s"),
+        (deployment(config(cluster_node_timeout="20000")),
+         "node-timeout", Severity.WARNING, "20000"),
+        (deployment(config(cluster_node_timeout="500")), "node-timeout", Severity.INFO, "500"),
+        (deployment(cluster=ClusterFacts(failed=("b:1",))),
+         "node-failed", Severity.WARNING, "failed"),
+        (deployment(cluster=ClusterFacts(half_moved=(7, 8))),
+         "slots-half-moved", Severity.WARNING, "slot 7"),
+        (deployment(config(min_replicas_to_write="0"), by_sentinels=True, is_cluster=False),
+         "min-replicas-to-write", Severity.WARNING, "commits"),
+    ],
+)  # fmt: skip
+def test_deployments(found: dict[str, Finding], name: str, severity: Severity, words: str) -> None:
+    (only,) = found.values()
+    assert (only.name, only.severity) == (name, severity)
+    assert words in only.what + only.why
+    assert only.remedy
+
+
+def test_a_replica_that_nobody_is_sent_to_need_not_be_reached() -> None:
+    assert deployment(replica=replace(BESIDE, refusal="timed out"), is_cluster=False) == {}
+
+
+def test_a_node_timeout_that_fits() -> None:
+    for fits in ("2000", "5000", "15000"):
+        assert deployment(config(cluster_node_timeout=fits)) == {}
+
+
+def spread_topic(*nodes: str) -> TopicDescription:
+    partitions = tuple(
+        PartitionDescription(index, "key", index, node, 0, 0, 5, 0)
+        for index, node in enumerate(nodes)
+    )
+    return TopicDescription("orders", "id", partitions, TopicConfig().as_strings(), "murmur3")
+
+
+def test_partitions_on_few_nodes() -> None:
+    other = replace(HEALTHY, address="b:1")
+    uneven = deployment(HEALTHY, other, topics=(spread_topic(*["a:1"] * 10, *["b:1"] * 2),))
+    assert "10 partitions, b:1 holds 2" in uneven["slots-uneven"].what
+    even = deployment(HEALTHY, other, topics=(spread_topic(*["a:1"] * 7, *["b:1"] * 5),))
+    assert even == {}
+    added = deployment(
+        HEALTHY,
+        topics=(spread_topic(*["a:1"] * 6),),
+        cluster=ClusterFacts(without_slots=("c:1",)),
+    )
+    assert "c:1 holds 0" in added["slots-uneven"].what
+
+
+def test_a_partition_that_cannot_be_moved() -> None:
+    described = topic(600 << 20)
+    old = replace(HEALTHY, product="redis", version=(7, 0, 15))
+    immovable = deployment(old, topics=(described,))["partition-immovable"]
+    assert immovable.severity == Severity.WARNING
+    assert "proto-max-bulk-len (512 MiB)" in immovable.what
+    raised = replace(old, config={**old.config, "proto-max-bulk-len": str(1 << 30)})
+    assert "partition-size" in deployment(raised, topics=(described,))
+    at_once = deployment(HEALTHY, topics=(described,))["partition-immovable"]
+    assert at_once.severity == Severity.INFO
+    assert "CLUSTER MIGRATESLOTS" in at_once.remedy
+
+
+def test_a_move_that_outlasts_the_clusters_patience() -> None:
+    node = replace(config(cluster_node_timeout="5000"), product="redis", version=(7, 2, 0))
+    finding = deployment(node, topics=(topic(400 << 20),))["partition-size"]
+    assert "cluster-node-timeout (5000 ms)" in finding.why
+    assert (
+        "cluster-node-timeout"
+        not in deployment(node, topics=(topic(200 << 20),))["partition-size"].why
+    )
+
+
+def test_nodes_are_parsed() -> None:
+    answer = b"""\
+aa 10.0.0.1:6379@16379 myself,master - 0 0 1 connected 0-99 [93-<-bb] [94->-cc]
+bb 10.0.0.2:6379@16379,host master,fail? - 0 0 2 connected 100-16383
+cc 10.0.0.3:6379@16379 slave aa 0 0 1 connected
+dd 10.0.0.4:6379@16379 master - 0 0 3 connected
+"""
+    assert parse_nodes(answer) == ClusterFacts(
+        failed=("10.0.0.2:6379",), half_moved=(93, 94), without_slots=("10.0.0.4:6379",)
+    )
 
 
 def test_info_is_parsed() -> None:

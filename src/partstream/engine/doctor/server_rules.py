@@ -9,7 +9,6 @@ from partstream.model import Finding, Severity
 
 _MIB = 1024 * 1024
 _WAITAOF_SINCE = {"redis": (7, 2), "valkey": (7, 2)}
-_MOST_SKEW_MS = 30_000
 _MOST_LAG_S = 10
 
 Rule = Callable[[NodeFacts], Iterator[Finding]]
@@ -220,16 +219,6 @@ def replication(node: NodeFacts) -> Iterator[Finding]:
                 "It does not count for acks=all, and would lose much if it were promoted.",
                 "Look at its log; repl-backlog-size decides whether it must copy everything again",
             )
-    if node.config.get("min-replicas-to-write") == "0":
-        yield Finding(
-            "min-replicas-to-write",
-            Severity.WARNING,
-            node.address,
-            "min-replicas-to-write is 0",
-            "A primary that is cut off from its replicas goes on taking records, which are lost "
-            "when another has been promoted meanwhile.",
-            "CONFIG SET min-replicas-to-write 1",
-        )
 
 
 def versions(node: NodeFacts) -> Iterator[Finding]:
@@ -246,30 +235,6 @@ def versions(node: NodeFacts) -> Iterator[Finding]:
         )
 
 
-def connections(node: NodeFacts) -> Iterator[Finding]:
-    """Idle connections are wanted, and clocks that agree."""
-    if node.config.get("timeout", "0") != "0":
-        yield Finding(
-            "timeout",
-            Severity.WARNING,
-            node.address,
-            f"timeout is {node.config['timeout']}: idle connections are closed",
-            "Readers that wait for news connect again and again.",
-            "CONFIG SET timeout 0",
-        )
-    if abs(node.clock_ahead_ms) > _MOST_SKEW_MS:
-        side = "ahead of" if node.clock_ahead_ms > 0 else "behind"
-        yield Finding(
-            "clock",
-            Severity.WARNING,
-            node.address,
-            f"the server's clock is {abs(node.clock_ahead_ms) // 1000} s {side} this machine's",
-            "Records carry the producer's time: look-ups by time and retention by age are off by "
-            "that much, and records too far ahead of the server are refused.",
-            "Let NTP set both clocks",
-        )
-
-
 RULES: tuple[Rule, ...] = (
     refusals,
     permissions,
@@ -278,5 +243,4 @@ RULES: tuple[Rule, ...] = (
     persistence,
     replication,
     versions,
-    connections,
 )

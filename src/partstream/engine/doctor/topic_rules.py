@@ -1,4 +1,4 @@
-"""What of the topics, and of how they lie on the servers, is dangerous or surprising."""
+"""What of the topics is dangerous or surprising."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from collections.abc import Callable, Iterator
 from partstream.engine.doctor.facts import Facts
 from partstream.model import Finding, Severity, TopicDescription
 
-MOVABLE_BYTES = 256 * 1024 * 1024
-"""Above that, moving one partition's key to another node blocks both for a good part of a second.
-"""
 _MIB = 1024 * 1024
 _CLIENTS = {
     "murmur3": "no client of Kafka does by default",
@@ -18,37 +15,6 @@ _CLIENTS = {
 }
 
 Rule = Callable[[Facts], Iterator[Finding]]
-
-
-def slots(facts: Facts) -> Iterator[Finding]:
-    """Slots without a node."""
-    if facts.uncovered_slots:
-        yield Finding(
-            "slots-uncovered",
-            Severity.ERROR,
-            "cluster",
-            f"no node holds {facts.uncovered_slots} of the 16384 slots",
-            "Partitions and groups in these slots cannot be used.",
-            "redis-cli --cluster fix <host>:<port>",
-        )
-
-
-def partition_sizes(facts: Facts) -> Iterator[Finding]:
-    """One partition is one key, and a key moves in one piece."""
-    for topic in facts.topics:
-        for partition in topic.partitions:
-            if partition.size > MOVABLE_BYTES:
-                yield Finding(
-                    "partition-size",
-                    Severity.WARNING if facts.is_cluster else Severity.INFO,
-                    f"{topic.name}-{partition.partition}",
-                    f"the partition holds {partition.size // _MIB} MiB in one key",
-                    "Moving it to another node with MIGRATE blocks both servers for about a "
-                    "second per GiB.",
-                    f"partstream topics alter {topic.name} --config "
-                    f"retention.bytes={MOVABLE_BYTES // 2}; use more partitions; or atomic slot "
-                    "migration (Valkey 9)",
-                )
 
 
 def room(facts: Facts) -> Iterator[Finding]:
@@ -142,4 +108,4 @@ def partitioners(facts: Facts) -> Iterator[Finding]:
         )
 
 
-RULES: tuple[Rule, ...] = (slots, partition_sizes, room, acknowledgement, partitioners)
+RULES: tuple[Rule, ...] = (room, acknowledgement, partitioners)
