@@ -75,8 +75,7 @@ def test_what_is_refused_is_said_in_one_line() -> None:
 
 def test_an_open_door_is_pointed_out(redis_url: str, namespace: str) -> None:
     options = ("--url", redis_url, "--namespace", namespace, "--listen", "0.0.0.0:0")
-    options = (*options, "--advertised", "127.0.0.1:0")
-    with serving(*options) as (process, _):
+    with serving(*options, "--advertised", "127.0.0.1:0") as (process, _):
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=10)
         assert "without authentication" in errors

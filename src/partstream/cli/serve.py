@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import signal
-from typing import TYPE_CHECKING, Any
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from partstream.cli import settings
-from partstream.config import load
-from partstream.config.gateway import GatewayConfig
-from partstream.config.listeners import host_and_port
+from partstream.cli import serve_settings, settings
 from partstream.errors import ConfigError
 
 if TYPE_CHECKING:
+    from partstream.config.gateway import GatewayConfig
     from partstream.gateway.server import Gateway
 
 
 @click.command()
 @settings.connected
 @settings.properties
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar=serve_settings.FILE,
+    help="A file of NAME=VALUE lines, as Kafka's server.properties.",
+)
 @click.option("--listen", metavar="HOST:PORT", help="Default: 127.0.0.1:9092.")
 @click.option(
     "--advertised",
@@ -29,69 +35,56 @@ if TYPE_CHECKING:
     help="The address that clients are told. Default: where it listens.",
 )
 @click.option("--node-id", type=int, help="Default: found by itself, and kept.")
+@click.option("--workers", type=int, metavar="N", help="Processes behind the address. Default: 1.")
+@click.option(
+    "--admin",
+    "admin_listen",
+    metavar="HOST:PORT",
+    help="Where health and metrics are. Default: off.",
+)
 @click.pass_context
-def serve(
-    ctx: click.Context, listen: str | None, advertised: str | None, node_id: int | None
-) -> None:
+def serve(ctx: click.Context, /, file: Path | None, **flags: object) -> None:
     """Serve the Kafka protocol to any Kafka client, until Ctrl-C.
 
     Every gateway serves all topics and groups of the namespace; start as many as you like. With
     `--url embedded:` a private server is started too, and one command is a whole broker.
+
+    Configs have Kafka's names. They come from flags and -X, then from the environment
+    (PARTSTREAM_SERVE_NUM_PARTITIONS is num.partitions), then from the file.
     """
+    config = serve_settings.gather(settings.of(ctx), flags, file, os.environ)
     try:
-        from partstream.gateway.server import Gateway  # noqa: PLC0415 (an extra brings it)
+        from partstream.gateway import process, workers  # noqa: PLC0415 (an extra brings it)
     except ImportError as error:
         raise ConfigError(
             f"the gateway needs the extra `pip install 'partstream[gateway]'` ({error})"
         ) from error
-    given = {"listen": listen, "advertised": advertised, "node_id": node_id}
-    options = {name: value for name, value in given.items() if value is not None}
-    config = load(GatewayConfig, _numbers(settings.of(ctx).client(**options)))
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(Gateway(config)))
+    if config.workers == 1:
 
+        def started(gateway: Gateway) -> None:
+            _greet(config, gateway.says)
 
-def _numbers(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _loop_factory() -> Any:
-    """uvloop where it is installed: a third faster here; else Python's own."""
-    try:
-        import uvloop  # noqa: PLC0415 (it is optional)
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
-
-
-async def _serve(gateway: Gateway) -> None:
-    loop = asyncio.get_running_loop()
-    stop, now = asyncio.Event(), asyncio.Event()
-
-    def asked() -> None:
-        (now if stop.is_set() else stop).set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked)
-    await gateway.start()
-    host, port = gateway.address
-    me = gateway.broker.registry.me
-    click.echo(f"partstream: node {me.id} serves Kafka on {host}:{port} as {me.host}:{me.port}")
-    if not _is_loopback(host_and_port(gateway.config.listen)[0]):
-        click.echo(
-            "partstream: open to the network without authentication: "
-            "whoever reaches the port may read and write everything",
-            err=True,
-        )
-    await stop.wait()
-    draining = asyncio.create_task(gateway.drain())
-    second = asyncio.create_task(now.wait())
-    await asyncio.wait((draining, second), return_when=asyncio.FIRST_COMPLETED)
-    if not draining.done():
-        draining.cancel()
-        await gateway.close()
-    second.cancel()
+        code = process.run(config, started)
+    else:
+        code = workers.Workers(
+            config, lambda said: _greet(config, f"{said}, {config.workers} workers")
+        ).run()
     click.echo("Stopped.")
+    ctx.exit(code)
+
+
+def _greet(config: GatewayConfig, said: str) -> None:
+    click.echo(f"partstream: {said}")
+    sys.stdout.flush()
+    for listener in config.listeners:
+        if _is_loopback(listener.host):
+            continue
+        if not (listener.is_secure and config.ssl_client_auth == "required"):
+            click.echo(
+                f"partstream: {listener} is open to the network without authentication: "
+                "whoever reaches the port may read and write everything",
+                err=True,
+            )
 
 
 def _is_loopback(host: str) -> bool:

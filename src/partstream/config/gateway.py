@@ -80,7 +80,7 @@ class GatewayConfig(ListenerTlsConfig):
     Default: the one that this advertised address had before, or else the smallest that is free.
     """
 
-    broker_rack: Annotated[str, Field(min_length=1)] | None = None
+    broker_rack: Annotated[str, Field(min_length=1, pattern=r"^[^|]+$")] | None = None
     """The rack, zone or machine that the gateway is in; clients are told."""
 
     num_partitions: int = Field(default=1, ge=1, le=MAX_PARTITIONS)

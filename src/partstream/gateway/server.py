@@ -26,7 +26,7 @@ from partstream.gateway.router import Router
 from partstream.gateway.table import BY_KEY
 from partstream.gateway.tls import Certificates
 from partstream.groups import patterns
-from partstream.groups.classic_machine import Limits
+from partstream.groups.classic_events import Limits
 from partstream.metrics.hooks import Observer
 from partstream.store.store import Store
 
@@ -66,6 +66,7 @@ class Gateway:
             most=config.max_connections, most_per_ip=config.max_connections_per_ip, meter=self.meter
         )
         self._connections: set[Connection] = set()
+        self._ended = False
         self._empty = asyncio.Event()
         self._empty.set()
         self._room = Room(config.queued_max_request_bytes)
@@ -91,6 +92,22 @@ class Gateway:
             and not broker.draining.is_set()
             and broker.registry.is_heard
         )
+
+    @property
+    def says(self) -> str:
+        """What it is, in a line."""
+        me, (host, port) = self.broker.registry.me, self.address
+        return f"node {me.id} serves Kafka on {host}:{port} as {me.host}:{me.port}"
+
+    @property
+    def live_nodes(self) -> int:
+        """How many gateways live, as far as this one knows."""
+        return 0 if self._broker is None else len(self._broker.registry.nodes)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of requests that are held."""
+        return self._room.held
 
     async def start(self) -> None:
         """Connect to Redis, register, and listen.
@@ -180,6 +197,7 @@ class Gateway:
 
     async def close(self) -> None:
         """End at once."""
+        self._ended = True
         for one in self._listening:
             one.stop()
         for chore in self._chores:
@@ -224,6 +242,8 @@ class Gateway:
         return self._door.enter(connection.peer, connection.listener) and self._let_in(connection)
 
     def _let_in(self, connection: Connection) -> bool:
+        if self._ended:  # it was taken just before the listeners closed
+            return False
         self._connections.add(connection)
         self._empty.clear()
         return True
