@@ -12,7 +12,10 @@ import select
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).parents[2]
 
 _PATIENCE = 150.0
 """Seconds that one answer may take. The programs give up after 60 by themselves."""
@@ -33,7 +36,7 @@ class Agent:
     def __init__(self, command: Sequence[str]) -> None:
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open as long as the process)
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log
         )
         self._members: set[str] = set()
         self._pending = b""

@@ -123,9 +123,9 @@ def python(client: str, *requirements: str) -> tuple[str, ...]:
 
     Without requirements it is the environment of the tests.
     """
-    script = str(HERE / "python" / f"{client}_client.py")
+    module = ("-W", "ignore", "-m", f"tests.foreign.python.{client}_client")
     if not requirements:
-        return (sys.executable, "-W", "ignore", script)
+        return (sys.executable, *module)
     interpreter = _python_3_11()
 
     def make(folder: Path) -> None:
@@ -135,7 +135,7 @@ def python(client: str, *requirements: str) -> tuple[str, ...]:
 
     name = f"python-{requirements[0].replace('==', '-')}"
     folder = _made(name, [*requirements, str(interpreter)], make)
-    return (str(folder / "venv/bin/python"), "-W", "ignore", script)
+    return (str(folder / "venv/bin/python"), *module)
 
 
 def _python_3_11() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.foreign import builds
@@ -34,9 +34,48 @@ def _java(version: str, *assignors: str) -> Kind:
     return Kind(f"java-{version}", command, "java", assignors=(*_JAVA, *assignors))
 
 
+_LIBRDKAFKA = ("range", "roundrobin", "cooperative-sticky")
+_LIBRDKAFKA_NEW = (*_LIBRDKAFKA, "consumer")
+_CODECS = ("python-snappy==0.7.3", "lz4==4.4.5", "zstandard==0.23.0", "cramjam==2.9.0")
+_LACKS: dict[str, frozenset[str]] = {
+    "confluent": frozenset({"delete_records"}),
+    "kafka_python": frozenset({"delete_records", "configs"}),
+    "aiokafka": frozenset({"delete_records", "configs", "delete_group"}),
+}
+
+
+def _pythons(
+    package: str, module: str, version: str, *, old: tuple[str, ...], new: tuple[str, ...]
+) -> Iterator[Kind]:
+    """A Python client in an old version, and in that of the tests' own environment."""
+    for named, requirements, assignors in (
+        (version, (f"{package}=={version}", *_CODECS), old),
+        ("new", (), new),
+    ):
+        yield Kind(
+            f"{package}-{named}",
+            functools.partial(builds.python, module, *requirements),
+            "python",
+            assignors=assignors,
+            partitioner="crc32" if module == "confluent" else "murmur2",
+            lacks=_LACKS[module],
+        )
+
+
 KINDS: tuple[Kind, ...] = (
     _java(builds.NEWEST_JAVA, "consumer"),
     _java("3.6.2"),
     _java("2.8.2"),
     Kind("franz-go", builds.go, "go", assignors=_JAVA),
+    Kind(
+        "kafkajs",
+        builds.node,
+        "node",
+        codecs=("none", "gzip", "snappy", "lz4"),
+        # Its only one, which no other client knows.
+        assignors=("its own",),
+    ),
+    *_pythons("confluent-kafka", "confluent", "2.0.2", old=_LIBRDKAFKA, new=_LIBRDKAFKA_NEW),
+    *_pythons("kafka-python", "kafka_python", "2.0.2", old=_JAVA[:3], new=_JAVA),
+    *_pythons("aiokafka", "aiokafka", "0.10.0", old=_JAVA[:3], new=_JAVA[:3]),
 )
