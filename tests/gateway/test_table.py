@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from kio.index import load_request_schema, load_response_schema
+from kio.index import api_key_map, load_request_schema, load_response_schema
 
 from partstream.gateway import compatibility
+from partstream.gateway.absent import ABSENT
 from partstream.gateway.table import BY_KEY, TABLE, Api
 
 KAFKA = Path(__file__).parent / "kafka_4_3_apis.json"
@@ -33,6 +34,17 @@ def test_every_api_stands_once_and_has_one_handler() -> None:
     assert len(BY_KEY) == len(TABLE)
     assert [api.key for api in TABLE] == sorted(BY_KEY)
     assert all((api.handle is None) != (api.raw is None) for api in TABLE)
+
+
+def test_each_api_of_kafka_is_served_or_has_its_reason() -> None:
+    kafka = {int(key) for key in json.loads(KAFKA.read_text(encoding="utf-8"))}
+    assert kafka | api_key_map.keys() == BY_KEY.keys() | ABSENT.keys()
+    assert not BY_KEY.keys() & ABSENT.keys(), "what is served has no reason not to be"
+    names = {key: api.name for key, api in BY_KEY.items()}
+    names.update((key, name) for key, (name, _) in ABSENT.items())
+    assert {key: name.lower() for key, name in names.items()} == {
+        key: name.replace("_", "") for key, name in api_key_map.items()
+    }
 
 
 def test_the_page_is_up_to_date() -> None:

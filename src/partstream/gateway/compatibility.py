@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from partstream.gateway.absent import ABSENT
 from partstream.gateway.table import TABLE, Api
 
 _INTRO = """# Compatibility
@@ -24,38 +25,12 @@ anything else ends the connection, as it does with Kafka.
 _ABSENT = """
 ## What is not served
 
-| APIs | why |
-|---|---|
-"""
+A client that asks for one of these all the same is disconnected, as it is by a Kafka that does not
+know an API. Clients see in the answer to ApiVersions that it is not there, and say so.
 
-_MISSING = (
-    (
-        "SaslHandshake, SaslAuthenticate (17, 36), ACLs (29-31), SCRAM users (50, 51)",
-        "there is no authentication yet",
-    ),
-    (
-        "AddPartitionsToTxn, AddOffsetsToTxn, EndTxn, TxnOffsetCommit (24-26, 28), "
-        "DescribeTransactions, ListTransactions (65, 66)",
-        "there are no transactions yet",
-    ),
-    ("DescribeProducers (61)", "what is known of idempotent producers is not shown yet"),
-    ("share groups (76-79, 90-92), streams groups (88, 89)", "not there yet"),
-    (
-        "AlterReplicaLogDirs (34), AlterPartitionReassignments, ListPartitionReassignments "
-        "(45, 46), ElectLeaders (43)",
-        "replicas and their leaders are Redis's own",
-    ),
-    (
-        "delegation tokens (38-41), client quotas (48, 49), client telemetry (71, 72)",
-        "not there",
-    ),
-    (
-        "what brokers and controllers say to one another (4-7, 27, 52-59, 62-64, 67, 70, 73, "
-        "80-87)",
-        "gateways have nothing to agree on: all state is in Redis",
-    ),
-)
-"""APIs of Kafka that are not served, and why."""
+| key | API | why not |
+|---|---|---|
+"""
 
 _REST = """
 ## Where it differs from Kafka
@@ -87,7 +62,7 @@ def _row(api: Api) -> str:
 
 def page() -> str:
     """The whole page."""
-    missing = "".join(f"| {apis} | {why} |\n" for apis, why in _MISSING)
+    missing = "".join(f"| {key} | {name} | {why} |\n" for key, (name, why) in ABSENT.items())
     return f"{_INTRO}{''.join(map(_row, TABLE))}{_ABSENT}{missing}{_REST}"
 
 

@@ -52,7 +52,7 @@ async def _topic(
         if twice:
             raise InvalidRequest("Duplicate topic name.")
         partitions = _partitions(broker, asked)
-        replicas = _replicas(asked)
+        replicas = _replicas(broker, asked)
         config = TopicConfig.from_overrides(
             broker.topic_config({config.name: config.value for config in asked.configs})
         )
@@ -118,12 +118,13 @@ def _partitions(broker: Broker, asked: Struct) -> int:
     return count
 
 
-def _replicas(asked: Struct) -> int:
+def _replicas(broker: Broker, asked: Struct) -> int:
     factor: int = asked.replication_factor
     if asked.assignments:
         return len(asked.assignments[0].broker_ids)
     if factor == UNSET:
-        return 1
+        nodes = len(broker.registry.nodes)
+        return min(nodes, broker.config.default_replication_factor)
     if factor <= 0:
         raise InvalidReplicationFactor(
             "Replication factor must be larger than 0, or -1 to use the default value."
