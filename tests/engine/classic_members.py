@@ -11,7 +11,7 @@ from typing import Any
 from partstream.engine.groups import ConsumerGroups
 from partstream.engine.groups.classic_groups import Joined, Synced
 from partstream.errors import MemberIdRequired
-from partstream.groups.classic_machine import Join, Leave, Sync
+from partstream.groups.classic_events import Join, Leave, Sync
 
 _NUMBERS = itertools.count(1)
 

@@ -11,7 +11,7 @@ from typing import Any
 from partstream.engine.groups import ConsumerGroups, Heartbeat
 from partstream.engine.topics import Topics
 from partstream.errors import FencedMemberEpoch, UnknownMemberId
-from partstream.groups.classic_machine import Limits
+from partstream.groups.classic_events import Limits
 from partstream.groups.rows import TopicIdPartition
 from partstream.model import GroupState
 from partstream.store.store import Store

@@ -7,11 +7,9 @@ its request asks `join_answer` or `sync_answer` again whenever the group has cha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from dataclasses import replace
 
 from partstream.errors import (
-    FencedInstanceId,
     GroupMaxSizeReached,
     IllegalGeneration,
     InconsistentGroupProtocol,
@@ -29,99 +27,22 @@ from partstream.groups.classic import (
     Initial,
     Member,
     Phase,
-    Protocols,
     digest,
 )
+from partstream.groups.classic_checks import check_member
+from partstream.groups.classic_events import (
+    NONE,
+    Effects,
+    Event,
+    Join,
+    Leave,
+    Limits,
+    Outcome,
+    Sync,
+)
 
-NONE = 0
 _SLACK_MS = 1_000
 """A deadline further ahead than its span by this much: the clock was set back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a group is configured to, under Kafka's names."""
-
-    initial_rebalance_delay_ms: int = 3_000
-    min_session_timeout_ms: int = 6_000
-    max_session_timeout_ms: int = 1_800_000
-    max_size: int = 2**31 - 1
-    new_member_join_ms: int = 300_000
-    """How long a member that was never in a generation may wait; Kafka's own constant."""
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """JoinGroup."""
-
-    member_id: str
-    """Empty for a member that has none yet."""
-    new_id: str
-    """The id that it gets then; nobody has had it."""
-    protocol_type: str
-    protocols: Protocols
-    session_ms: int
-    rebalance_ms: int
-    instance_id: str | None = None
-    client_id: str = ""
-    host: str = ""
-    id_required: bool = True
-    """The client is to come back with its id (KIP-394): JoinGroup 4 and later."""
-    can_skip: bool = True
-    """The client knows that a leader need not assign (KIP-814): JoinGroup 9 and later."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sync:
-    """SyncGroup."""
-
-    member_id: str
-    generation: int
-    instance_id: str | None = None
-    protocol_type: str | None = None
-    protocol: str | None = None
-    assignments: dict[str, bytes] = field(default_factory=dict)
-    """Of the leader: member -> what it is assigned."""
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """LeaveGroup: member id (empty: whoever the instance is) and instance id of each."""
-
-    members: tuple[tuple[str, str | None], ...]
-
-
-Event: TypeAlias = "Join | Sync | Leave"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What an event came to."""
-
-    error: int = NONE
-    member_id: str = ""
-    """Who it was about: the id that a new member got."""
-    leader: str | None = None
-    """The leader that a static member is told instead of the group's."""
-    skip_assignment: bool = False
-    immediate: bool = False
-    """The answer is there at once, and by `leader` and `skip_assignment`."""
-    codes: tuple[int, ...] = ()
-    """Of Leave: the error of each member."""
-
-
-@dataclass(slots=True)
-class Effects:
-    """What is to be written beside the group itself."""
-
-    protocols: dict[str, Protocols] = field(default_factory=dict)
-    """member -> what it supports now."""
-    renamed: dict[str, str] = field(default_factory=dict)
-    """The new id of a static member -> the one that it had, whose assignment it keeps."""
-    assignments: dict[str, bytes] | None = None
-    """Of a new generation: all of them."""
-    expired: list[str] = field(default_factory=list)
-    """Sessions that were taken for ended: must still be so when it is written down."""
 
 
 def step(
@@ -139,61 +60,6 @@ def step(
     outcomes = [machine.take(event) for event in events]
     machine.tick()
     return machine.group, outcomes, machine.effects
-
-
-def check_member(group: Group, member_id: str, instance_id: str | None) -> int:
-    """Whether the member is in the group, and still the instance that it says."""
-    if instance_id is not None:
-        holder = group.holder(instance_id)
-        if holder is None:
-            return UnknownMemberId.code
-        if holder != member_id:
-            return FencedInstanceId.code
-    return NONE if member_id in group.members else UnknownMemberId.code
-
-
-def check_heartbeat(group: Group, member_id: str, instance_id: str | None, generation: int) -> int:
-    """What a heartbeat is answered."""
-    code = check_member(group, member_id, instance_id)
-    if code == NONE and generation != group.generation:
-        code = IllegalGeneration.code
-    if code == NONE and group.phase == Phase.PREPARING_REBALANCE:
-        code = RebalanceInProgress.code
-    return code
-
-
-def check_commit(group: Group, member_id: str, instance_id: str | None, generation: int) -> int:
-    """Whether offsets may be committed."""
-    if generation < 0 and group.phase == Phase.EMPTY:
-        return NONE
-    if generation < 0 and not member_id and instance_id is None:
-        return UnknownMemberId.code
-    code = check_member(group, member_id, instance_id)
-    if code == NONE and generation != group.generation:
-        code = IllegalGeneration.code
-    if code == NONE and group.phase == Phase.COMPLETING_REBALANCE:
-        code = RebalanceInProgress.code
-    return code
-
-
-def join_answer(group: Group, member_id: str, instance_id: str | None) -> int | None:
-    """Whether a parked JoinGroup can be answered, and with which error; None: not yet."""
-    code = check_member(group, member_id, instance_id)
-    if code == NONE and group.members[member_id].joining:
-        return None
-    return code
-
-
-def sync_answer(
-    group: Group, member_id: str, instance_id: str | None, generation: int
-) -> int | None:
-    """Whether a parked SyncGroup can be answered, and with which error; None: not yet."""
-    code = check_member(group, member_id, instance_id)
-    if code != NONE:
-        return code
-    if group.generation != generation or group.phase == Phase.PREPARING_REBALANCE:
-        return RebalanceInProgress.code
-    return None if group.phase == Phase.COMPLETING_REBALANCE else NONE
 
 
 class _Machine:
@@ -324,7 +190,7 @@ class _Machine:
         group, member_id = self.group, event.member_id
         if PENDING + member_id in group.deadlines:
             if event.instance_id is not None:
-                return Outcome(UnknownServerError.code, member_id)  # as Kafka
+                return Outcome(UnknownServerError.code)  # as Kafka
             return self._add(event, member_id)
         code = check_member(group, member_id, event.instance_id)
         if code != NONE:
@@ -486,6 +352,7 @@ class _Machine:
             for member in group.members.values():
                 if member.synced:  # its SyncGroup is answered now, so it is to be heard of again
                     group.deadlines[SESSION + member.id] = self.now + member.session_ms
+            self.effects.assignments = dict.fromkeys(group.members, b"")
         group.deadlines.pop(SYNC, None)
         for member in list(group.members.values()):
             if member.synced:

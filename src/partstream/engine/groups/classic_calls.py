@@ -15,7 +15,7 @@ from partstream.groups.classic import (
     encode_instance,
     encode_protocols,
 )
-from partstream.groups.classic_machine import Effects
+from partstream.groups.classic_events import Effects
 from partstream.store.scripts import Script
 
 _LOAD = Script("classic/load")

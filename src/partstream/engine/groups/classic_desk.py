@@ -25,17 +25,9 @@ from partstream.errors import (
     UnknownServerError,
 )
 from partstream.groups.classic import Group, Phase
-from partstream.groups.classic_machine import (
-    NONE,
-    Event,
-    Join,
-    Leave,
-    Limits,
-    Outcome,
-    join_answer,
-    step,
-    sync_answer,
-)
+from partstream.groups.classic_checks import join_answer, sync_answer
+from partstream.groups.classic_events import NONE, Event, Join, Leave, Limits, Outcome
+from partstream.groups.classic_machine import step
 from partstream.store.bells import Bells, Watch
 
 _logger = logging.getLogger(__name__)

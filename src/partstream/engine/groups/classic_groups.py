@@ -14,15 +14,8 @@ from partstream.engine.groups.classic_calls import CLASSIC, ClassicCalls
 from partstream.engine.groups.classic_desk import Answer, Desk
 from partstream.errors import GroupIdNotFound, InvalidSessionTimeout, RebalanceInProgress
 from partstream.groups.classic import Group, Member, Phase
-from partstream.groups.classic_machine import (
-    NONE,
-    Join,
-    Leave,
-    Limits,
-    Sync,
-    check_commit,
-    check_heartbeat,
-)
+from partstream.groups.classic_checks import check_commit, check_heartbeat
+from partstream.groups.classic_events import NONE, Join, Leave, Limits, Sync
 from partstream.groups.classic_protocol import CONSUMER, subscribed_topics
 from partstream.groups.requests import check_group_id
 from partstream.store.store import Store

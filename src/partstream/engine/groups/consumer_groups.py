@@ -21,7 +21,7 @@ from partstream.errors import (
     from_code,
 )
 from partstream.groups.assignors import DEFAULT_ASSIGNOR
-from partstream.groups.classic_machine import NONE, Limits
+from partstream.groups.classic_events import NONE, Limits
 from partstream.groups.classic_protocol import CONSUMER
 from partstream.groups.consumer import group_state
 from partstream.groups.requests import check_group_id

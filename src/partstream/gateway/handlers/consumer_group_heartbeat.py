@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from partstream.engine.groups import Heartbeat
-from partstream.errors import GroupIdNotFound, InvalidGroupId, PartstreamError, UnknownMemberId
+from partstream.errors import (
+    GroupIdNotFound,
+    InconsistentGroupProtocol,
+    InvalidGroupId,
+    PartstreamError,
+    UnknownMemberId,
+)
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.faults import INVALID_REQUEST, NONE, group_code_of
@@ -23,6 +29,12 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
         beat = await _beat(broker, call, request)
     except InvalidGroupId:
         return {"error_code": INVALID_REQUEST, "error_message": "GroupId can't be empty."}
+    except InconsistentGroupProtocol:
+        message = (
+            f"Cannot upgrade classic group {request.group_id} to consumer group because online "
+            "upgrade is disabled."
+        )
+        return {"error_code": GroupIdNotFound.code, "error_message": message}
     except UnknownMemberId as error:
         return await _unknown(broker, request.group_id, error)
     except PartstreamError as error:

@@ -50,7 +50,7 @@ async def _group(broker: Broker, call: Call, group_id: str) -> dict[str, Any]:
 
 
 def _member(described: ClassicMember, *, stable: bool) -> dict[str, Any]:
-    """A member; what it wants and has is told while the group is stable."""
+    """A member; what it wants is told while the group is stable."""
     member = described.member
     return {
         "member_id": member.id,
@@ -58,7 +58,7 @@ def _member(described: ClassicMember, *, stable: bool) -> dict[str, Any]:
         "client_id": member.client_id,
         "client_host": member.host,
         "member_metadata": described.metadata if stable else b"",
-        "member_assignment": described.assignment if stable else b"",
+        "member_assignment": described.assignment,
     }
 
 

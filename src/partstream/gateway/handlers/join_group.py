@@ -11,9 +11,9 @@ from partstream.engine.groups.classic_groups import Joined
 from partstream.errors import PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.faults import INVALID_REQUEST, NOT_COORDINATOR, group_code_of
+from partstream.gateway.faults import NOT_COORDINATOR, group_code_of
 from partstream.gateway.parking import unless_draining
-from partstream.groups.classic_machine import Join
+from partstream.groups.classic_events import Join
 
 _logger = logging.getLogger(__name__)
 
@@ -27,8 +27,6 @@ _CAN_SKIP = 9
 
 async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
     """Join, and hear of the generation when it has begun."""
-    if request.group_instance_id == "":
-        return _answer(call, Joined(INVALID_REQUEST, request.member_id))
     if request.reason:
         _logger.debug("group %s: %s joins: %s", request.group_id, request.member_id, request.reason)
     joining = broker.groups.classic.join(request.group_id, _join(call, request))

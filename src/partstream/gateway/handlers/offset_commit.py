@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from partstream.errors import InvalidRequest, PartstreamError, StaleMemberEpoch
+from partstream.errors import (
+    GroupIdNotFound,
+    InvalidRequest,
+    PartstreamError,
+    StaleMemberEpoch,
+    UnknownMemberId,
+)
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.faults import NONE, UNSUPPORTED_VERSION, group_code_of
+from partstream.gateway.faults import (
+    GROUP_ID_NOT_FOUND,
+    ILLEGAL_GENERATION,
+    NONE,
+    UNSUPPORTED_VERSION,
+    group_code_of,
+)
 from partstream.groups.requests import check_metadata
 from partstream.groups.rows import TopicIdPartition
 from partstream.model import OffsetAndMetadata
@@ -74,6 +86,20 @@ async def _commit(
         )
     except StaleMemberEpoch as error:
         return UNSUPPORTED_VERSION if call.version < _KNOWS_EPOCHS else error.code
+    except UnknownMemberId as error:
+        if request.generation_id_or_member_epoch >= 0 and not await _exists(broker, request):
+            return ILLEGAL_GENERATION if call.version < _KNOWS_EPOCHS else GROUP_ID_NOT_FOUND
+        return error.code
     except PartstreamError as error:
         return group_code_of(error)
     return NONE
+
+
+async def _exists(broker: Broker, request: Struct) -> bool:
+    try:
+        await broker.groups.describe(request.group_id)
+    except GroupIdNotFound:
+        return False
+    except PartstreamError:
+        pass  # it was there a moment ago
+    return True

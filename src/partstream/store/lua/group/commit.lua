@@ -28,7 +28,7 @@ local classic = redis.call('HGET', GROUP, 'type') == 'classic' and members() > 0
 local epochless = tonumber(ARGV[3]) < 0
 if classic and (member ~= '' or ARGV[8] ~= '' or not epochless) then
   local group = redis.call('HMGET', GROUP, 'phase', 'generation')
-  local row = redis.call('HGET', CURRENT, member)
+  local row = member ~= '' and redis.call('HGET', CURRENT, member)
   if not row or group[2] ~= ARGV[3] or group[1] == 'CompletingRebalance'
     or (ARGV[8] ~= '' and string.match(row, '\n([^\n]*)\n') ~= ARGV[8]) then
     return refuse(22, 'the generation is ' .. group[2] .. ', and the phase ' .. group[1])
@@ -55,7 +55,7 @@ else
       raise_epoch()
     end
   end
-  local row = redis.call('HGET', CURRENT, member)
+  local row = member ~= '' and redis.call('HGET', CURRENT, member)
   if not row then
     return refuse(25, 'member ' .. member .. ' is not in the group: its session has ended')
   end
