@@ -27,9 +27,10 @@ from partstream.errors import (
     StoreTooOld,
     StoreUnavailable,
 )
+from partstream.store.admission import LAYOUT
 from partstream.store.link import Link
 from partstream.store.scripts import Script
-from partstream.store.store import LAYOUT, Store
+from partstream.store.store import Store
 from tests.engine.logs import Engine, Producer, batch, engine, read
 from tests.servers.listening import listening
 from tests.servers.pool import Server

@@ -31,6 +31,7 @@ from partstream.errors import (
     UnknownTopicOrPartition,
 )
 from partstream.model import LogLoss
+from partstream.store.slots import partition_slot
 from partstream.store.store import Store
 
 _logger = logging.getLogger(__name__)
@@ -249,9 +250,10 @@ class Producer:
     def lost(self, loss: LogLoss) -> None:
         """Report acknowledged records that are gone."""
         _logger.warning(
-            "%s-%d has lost acknowledged records: offsets %d to %d of leader epoch %d are gone",
+            "%s-%d (%s) has lost acknowledged records: offsets %d to %d of epoch %d are gone",
             loss.topic,
             loss.partition,
+            self.store.whereabouts(partition_slot(loss.topic, loss.partition)),
             loss.first_offset,
             loss.next_offset - 1,
             loss.leader_epoch,

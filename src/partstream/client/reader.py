@@ -323,8 +323,9 @@ class Reader:
             buffer.clear(position)
             self._stop(LogTruncation(f"{message}; seek to {parted} to go on from there"))
         _logger.warning(
-            "%s (the log is in epoch %d now): reading on from %d",
+            "%s (%s, in leader epoch %d now): reading on from %d",
             message,
+            self._shared.store.whereabouts(self._partition.slot),
             found.leader_epoch,
             parted,
         )

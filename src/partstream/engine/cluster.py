@@ -13,8 +13,9 @@ from partstream.model import (
     ReplicaDescription,
     TopicPartition,
 )
+from partstream.store.admission import LAYOUT
 from partstream.store.slots import SLOTS
-from partstream.store.store import LAYOUT, Store
+from partstream.store.store import Store
 from partstream.store.target import Kind
 
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from partstream.errors import OutcomeUnknown, StoreUnavailable
 from partstream.metrics.hooks import COMMANDS, Observer
+from partstream.store.announcements import short
 from partstream.store.dial import Dialer, Greeting, Identity, greet, hang_up, identify
 from partstream.store.link import Link
 from partstream.store.replies import translate
@@ -29,16 +30,22 @@ class Node:
         timeout: float,
         observer: Observer,
         before_reopening: Callable[[], Awaitable[None]] | None = None,
+        slots: Callable[[Node], str],
     ) -> None:
         """Connect to nothing yet.
 
         Args:
+            slots: says in words which slots the node holds, for the log.
             before_reopening: awaited before a lost link is opened again; closes this node if it is
                 not to be used any more.
         """
         self.address = address
         self._before_reopening = before_reopening
         self.greeting: Greeting | None = None
+        self.history = ""
+        """The replication ID under which it wrote when it was last asked; leader epochs follow
+        from it. Empty where INFO is refused."""
+        self._slots = slots
         self._dialer = dialer
         self._observer = observer
         self._timeout = timeout
@@ -73,9 +80,48 @@ class Node:
                 before = self._link
                 link = self._link = await self.open_link(COMMANDS)
                 if before is not None:
-                    _logger.info("reconnected to Redis at %s", self.address)
                     self._fence(before, link)
+                self._tell_history(link, reconnected=before is not None)
         return link
+
+    def _tell_history(self, link: Link, *, reconnected: bool) -> None:
+        """Learn the replication ID, and after a reconnect say whether it is another than before."""
+        known = self.history
+
+        def told(asking: asyncio.Future[bytes]) -> None:
+            if asking.cancelled():
+                return
+            self._learn_history(asking)
+            if not reconnected or isinstance(asking.exception(), OutcomeUnknown):
+                return
+            same = "its history is the same" if self.history == known else "a new leader epoch"
+            _logger.info(
+                "reconnected to Redis at %s, %s: %s (replication ID %s)",
+                self.address,
+                self._slots(self),
+                same if self.history else "it does not tell its history",
+                short(self.history),
+            )
+
+        link.submit("INFO", "replication").add_done_callback(told)
+
+    def _learn_history(self, asking: asyncio.Future[bytes]) -> dict[str, str]:
+        if asking.exception() is not None:
+            return {}
+        lines = asking.result().decode(errors="replace").splitlines()
+        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        self.history = fields.get("master_replid", "")
+        return fields
+
+    async def ask_history(self) -> dict[str, str]:
+        """What INFO says of replication; empty where it is refused.
+
+        Raises:
+            StoreUnavailable, OutcomeUnknown: the server does not answer.
+        """
+        asking = (await self.link()).submit("INFO", "replication")
+        await asyncio.wait([asking])
+        return self._learn_history(asking)
 
     def _fence(self, before: Link, link: Link) -> None:
         """Have the server hear no more of what was sent on a link that was lost.

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable
 from typing import NamedTuple
 
 from partstream.errors import ClosedClient, StoreUnavailable
 from partstream.metrics.hooks import Observer
+from partstream.store.announcements import Announcements, ranges_text
 from partstream.store.dial import Dialer
 from partstream.store.node import Node
 from partstream.store.replies import ASK, MOVED
 from partstream.store.slots import SLOTS
 from partstream.store.target import Address, Kind, Target
 from partstream.store.topology import discover
-
-_logger = logging.getLogger(__name__)
 
 
 class Placement(NamedTuple):
@@ -44,6 +42,7 @@ class Router:
         self._by_slot: list[Node | None] = [None] * SLOTS
         self._replicas: dict[Address, tuple[Address, ...]] = {}
         self._refreshing: asyncio.Task[None] | None = None
+        self._announcements = Announcements(lambda: self._by_slot, observer)
 
     def node(self, slot: int) -> Node:
         """The primary of a slot, as far as is known.
@@ -97,6 +96,7 @@ class Router:
     def moved(self, error: MOVED, asked: Node) -> None:
         """Note that one slot is elsewhere than on the node that was asked."""
         self._by_slot[error.slot_id] = self.pointed_to(error, asked)
+        self._announcements.changed()
         if self.on_change is not None:
             self.on_change()
 
@@ -109,7 +109,12 @@ class Router:
         if self._refreshing is not None and not self._refreshing.done():
             self._refreshing.cancel()
             await asyncio.gather(self._refreshing, return_exceptions=True)
+        await self._announcements.close()
         await asyncio.gather(*(node.close() for node in self._nodes.values()))
+
+    def _slots_text(self, node: Node) -> str:
+        held = [slot for slot, holder in enumerate(self._by_slot) if holder is node]
+        return f"slots {ranges_text(held)}" if held else "no slots"
 
     async def _learn(self) -> None:
         known = tuple(node.address for node in self.primaries)
@@ -120,10 +125,10 @@ class Router:
             node = self._at(address)
             replicas[address] = behind
             by_slot[first : last + 1] = [node] * (last - first + 1)
-        if by_slot != self._by_slot and any(self._by_slot):
-            _logger.info("the slots are now on %s", ", ".join(map(str, replicas)))
         changed = by_slot != self._by_slot
         self._by_slot, self._replicas = by_slot, replicas
+        if changed:
+            self._announcements.changed()
         if changed and self.on_change is not None:
             self.on_change()
         self.is_cluster = layout.is_cluster
@@ -141,6 +146,7 @@ class Router:
                 self._dialer,
                 timeout=self._timeout,
                 before_reopening=ask,
+                slots=self._slots_text,
                 observer=self._observer,
             )
         return node

@@ -16,12 +16,12 @@ from redis.exceptions import RedisError
 from partstream.embedded.shared import Lease, acquire, is_embedded, release
 from partstream.errors import (
     ClosedClient,
-    NewerLayout,
     OutcomeUnknown,
     PartstreamError,
     StoreUnavailable,
 )
 from partstream.metrics.hooks import SILENT, Observer
+from partstream.store.admission import check_info, check_layout
 from partstream.store.barrier import Barrier
 from partstream.store.bells import Bells
 from partstream.store.dial import Dialer, Greeting, greet, hang_up
@@ -35,9 +35,6 @@ from partstream.store.slots import slot_of
 from partstream.store.target import Address, Target, parse_target, resolve_url
 
 _logger = logging.getLogger(__name__)
-
-LAYOUT = 1
-"""The version of the keys' layout; a namespace with a newer one is refused."""
 
 _BACKOFF_S = 0.02
 _BACKOFF_MAX_S = 0.5
@@ -121,8 +118,8 @@ class Store:
         store._lease = lease
         try:
             await store.router.refresh()
-            await store._check_layout()
-            await store._check_info()
+            await check_layout(store)
+            await check_info(store)
         except BaseException:
             await store.close()
             raise
@@ -213,6 +210,13 @@ class Store:
     def placement(self, key: str) -> Placement:
         """The node that holds a key, and its replicas."""
         return self.router.placement(slot_of(key))
+
+    def whereabouts(self, slot: int) -> str:
+        """A slot and its node, for the log: `slot 12 on 127.0.0.1:7000`."""
+        try:
+            return f"slot {slot} on {self.router.node(slot).address}"
+        except StoreUnavailable:
+            return f"slot {slot}, which no node holds"
 
     async def each_primary(self, *command: Argument) -> dict[str, Any]:
         """Run one command on every primary: address -> its answer, or the error it gave."""
@@ -339,36 +343,6 @@ class Store:
             await self.router.refresh()
         slot = self.router.any_slot(node, other_than=slot_of(key))
         return self.keys.barrier(slot)
-
-    async def _check_layout(self) -> None:
-        key = self.keys.meta.layout
-        found = await self.execute("GET", key, key=key)
-        if found is None:
-            await self.execute("SET", key, LAYOUT, "NX", key=key)
-        elif not found.isdigit() or int(found) > LAYOUT:
-            raise NewerLayout(
-                f"namespace {self.namespace!r} has layout {found.decode(errors='replace')}, "
-                f"this partstream knows {LAYOUT}: upgrade it, or use another namespace"
-            )
-
-    async def _check_info(self) -> None:
-        """Say once what goes unnoticed where INFO is refused, or filtered by a managed service."""
-        key = self.keys.meta.layout
-        try:
-            if b"master_replid:" in await self.execute("INFO", "replication", key=key):
-                return
-            why = "its answer leaves out the replication"
-        except StoreUnavailable:
-            return  # not refused: whoever needs it next meets the same
-        except PartstreamError as error:
-            why = str(error)
-        _logger.warning(
-            "info-refused: Redis does not tell its replication (%s). Records that a failover or a "
-            "restart takes back go unnoticed, and acks=all waits for %s. "
-            "`partstream doctor` says more.",
-            why,
-            "those replicas that the cluster names" if self.router.is_cluster else "no replica",
-        )
 
 
 def _is_passing(error: BaseException) -> bool:
