@@ -33,7 +33,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from partstream.embedded.binary import all_binaries
-from partstream.embedded.cluster import SLOTS, ClusterNode, EmbeddedCluster
+from partstream.embedded.cluster import EmbeddedCluster
+from partstream.embedded.cluster_node import SLOTS, ClusterNode
 from partstream.embedded.process import TlsFiles
 from partstream.embedded.reshard import drain, move_at_once, move_slots, spread_slots
 from partstream.embedded.server import EmbeddedServer

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from partstream.embedded import resp
-from partstream.embedded.cluster import ClusterNode, EmbeddedCluster
+from partstream.embedded.cluster import EmbeddedCluster
+from partstream.embedded.cluster_node import ClusterNode
 from partstream.embedded.process import ServerProcess
 from partstream.embedded.reshard import SlotMove, move_at_once, move_slots
 from partstream.embedded.sentinel import EmbeddedSentinel

@@ -14,7 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from partstream.embedded.cluster import ClusterNode
+from partstream.embedded.cluster_node import ClusterNode
 from tests.servers.targets import Target
 
 FOLDER = Path(__file__).parents[2] / "cluster"

@@ -8,7 +8,8 @@ from functools import partial
 
 import pytest
 
-from partstream.embedded.cluster import ClusterNode, EmbeddedCluster
+from partstream.embedded.cluster import EmbeddedCluster
+from partstream.embedded.cluster_node import ClusterNode
 from partstream.embedded.reshard import SlotMove, move_slots
 from partstream.engine.log import BEGIN, GO_ON
 from partstream.engine.partition import Partition

@@ -17,18 +17,17 @@ import logging
 import random
 import time
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 from partstream import errors
 from partstream.client.accumulator import Batch, Queue
 from partstream.client.delivery import Placed
-from partstream.client.losses import Acknowledged, LogLoss, find_cut, find_loss
+from partstream.client.losses import Acknowledged, find_cut, find_loss
 from partstream.client.numbering import Numbering
-from partstream.config.producer import ProducerConfig
-from partstream.engine.log import BEGIN, GO_ON, Appended, Log, appended
+from partstream.client.sending import Sending
+from partstream.engine.log import BEGIN, GO_ON, Appended, appended
 from partstream.engine.partition import Partition, Topic
 from partstream.engine.producers import new_producer_id
-from partstream.store.store import Store
 
 _logger = logging.getLogger(__name__)
 
@@ -38,31 +37,6 @@ _BROKEN_SEQUENCE = (
     errors.InvalidProducerEpoch,
 )
 _GONE = (errors.UnknownTopicId, errors.UnknownTopicOrPartition)
-
-
-class Sending(Protocol):
-    """What a line needs of its producer."""
-
-    config: ProducerConfig
-    log: Log
-    producer_id: int
-    """-1 without idempotence."""
-
-    @property
-    def store(self) -> Store:
-        """The open store."""
-
-    async def refresh(self, name: str) -> Topic:
-        """The topic as it is now, read again, and created if that is allowed."""
-
-    def sealed(self, queue: Queue) -> None:
-        """Told of every batch that was sealed before it was full."""
-
-    def settled(self, batch: Batch) -> None:
-        """Told of every batch that needs no memory any more."""
-
-    def lost(self, loss: LogLoss) -> None:
-        """Told of acknowledged records that are gone."""
 
 
 class Line:

@@ -57,6 +57,7 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel], type[BaseModel] | None], ...] 
     ("Topics", "", TopicConfig, None),
 )
 
+_CALLED: dict[Any, str] = {NoneType: "`None`", SecretStr: "`str`"}
 _NAMED = {INT32_MAX: "2^31 - 1", INT64_MAX: "2^63 - 1"}
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _TIMES = ((86_400_000, "days"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
@@ -95,10 +96,8 @@ def _type(annotation: Any) -> str:
         return " or ".join(_type(option) for option in get_args(annotation))
     if origin is tuple:
         return "a list"
-    if annotation is NoneType:
-        return "`None`"
-    if annotation is SecretStr:
-        return "`str`"
+    if annotation in _CALLED:
+        return _CALLED[annotation]
     return f"`{annotation.__name__}`" if isinstance(annotation, type) else "a callable"
 
 

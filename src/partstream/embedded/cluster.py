@@ -12,87 +12,20 @@ from pathlib import Path
 from typing import Self
 
 from partstream.embedded import resp
-from partstream.embedded.ports import free_port
-from partstream.embedded.process import ServerProcess, Settings, TlsFiles, quoted, secret_part
+from partstream.embedded.cluster_node import (
+    SLOTS,
+    ClusterNode,
+    bus_port_in,
+    follow,
+    meet,
+    slots_in,
+)
+from partstream.embedded.process import Settings, TlsFiles, secret_part
 from partstream.errors import StoreUnavailable
-
-SLOTS = 16_384
 
 _JOIN_TIMEOUT = 60.0
 _KEEPER = "partstream-keeper"
 """The user that we make for ourselves where an ACL file says who may do what."""
-
-
-class ClusterNode(ServerProcess):
-    """One server of a cluster. It keeps its identity, port and folder over restarts."""
-
-    def __init__(
-        self,
-        index: int,
-        *,
-        binary: str | Path | None = None,
-        port: int = 0,
-        username: str | None = None,
-        password: str | None = None,
-        acl: str | None = None,
-        tls: TlsFiles | None = None,
-        node_timeout_ms: int = 1_500,
-        config: Settings | None = None,
-    ) -> None:
-        super().__init__(
-            binary=binary, port=port, username=username, password=password, tls=tls, config=config
-        )
-        self.index = index
-        """Its number, for as long as it lives; its place in `EmbeddedCluster.nodes` until a node
-        is removed."""
-        self.bus_port = 0
-        """Where other nodes reach it. Known once it was started; it stays the same."""
-        self._acl = acl
-        self._node_timeout_ms = node_timeout_ms
-
-    def _settings(self, port: int) -> Settings:
-        self.bus_port = free_port(self.host)
-        settings: dict[str, str | int] = {
-            "dir": quoted(str(self._folder)),
-            "appendonly": "no",
-            "save": '""',
-            "cluster-enabled": "yes",
-            "cluster-config-file": "nodes.conf",
-            "cluster-port": self.bus_port,
-            "cluster-node-timeout": self._node_timeout_ms,
-            # A replica that was cut off may still be elected: a test would wait in vain for one.
-            "cluster-replica-validity-factor": 0,
-            # A cluster that lost some slots goes on serving the others.
-            "cluster-require-full-coverage": "no",
-            # A primary without replicas takes none from a neighbour: nodes keep their places.
-            "cluster-allow-replica-migration": "no",
-            "repl-diskless-sync-delay": 0,
-            "repl-ping-replica-period": 1,
-        }
-        if self.tls:
-            settings["tls-cluster"] = "yes"
-        if self.password:
-            settings["masterauth"] = quoted(self.password)
-        if self.username:
-            settings["masteruser"] = self.username
-        if self._acl is not None:
-            users = self._folder / "users.acl"
-            ours = f"user {self.username} on >{self.password} ~* &* +@all"
-            users.write_text(f"{self._acl.rstrip()}\n{ours}\n", encoding="utf-8")
-            settings["aclfile"] = quoted(str(users))
-        return settings
-
-    def node_id(self) -> str:
-        """Its 40-character name in the cluster."""
-        return resp.text(self.command("CLUSTER", "MYID"))
-
-    def is_primary(self) -> bool:
-        """Whether it thinks that it is a primary now."""
-        return self.info("replication")["role"] == "master"
-
-    def lines(self) -> list[list[str]]:
-        """CLUSTER NODES as this node sees it: for each node the words of its line."""
-        return [line.split() for line in resp.text(self.command("CLUSTER", "NODES")).splitlines()]
 
 
 class EmbeddedCluster:
@@ -238,7 +171,7 @@ class EmbeddedCluster:
         by_port = {node.bus_port: node for node in self.nodes}
         lines = next(self.live()).lines()
         return [
-            (by_port[_bus_port_in(words)], words)
+            (by_port[bus_port_in(words)], words)
             for words in lines
             if "fail" not in words[2].split(",") and "noaddr" not in words[2]
         ]
@@ -284,13 +217,13 @@ class EmbeddedCluster:
         try:
             node.start()
             for other in self.live():
-                _meet(node, other)
+                meet(node, other)
             self._made += 1
             self.nodes = (*self.nodes, node)
             self._wait(lambda: self._settled(replicas=False), f"node {node.index} to be known")
             if replica_of is not None:
                 name = replica_of.node_id()
-                self._wait(partial(_follow, node, name), f"node {node.index} to meet its primary")
+                self._wait(partial(follow, node, name), f"node {node.index} to meet its primary")
                 self.wait_settled()
         except BaseException:
             self.nodes = tuple(other for other in self.nodes if other is not node)
@@ -308,7 +241,7 @@ class EmbeddedCluster:
         down = [other.index for other in self.nodes if not other.running or other.paused]
         if down:
             raise StoreUnavailable(f"nodes {down} do not run: they would not hear of it")
-        if _slots_in(node.lines()).get(node.node_id()):
+        if slots_in(node.lines()).get(node.node_id()):
             raise StoreUnavailable(f"node {node.index} still serves slots: move them away first")
         name = node.node_id()
         left = tuple(other for other in self.nodes if other is not node)
@@ -332,7 +265,7 @@ class EmbeddedCluster:
 
         def gone() -> bool:
             return all(
-                not (_bus_port_in(words) == old.bus_port and len(words) > 8)
+                not (bus_port_in(words) == old.bus_port and len(words) > 8)
                 for node in self.live()
                 for words in node.lines()
             )
@@ -352,10 +285,10 @@ class EmbeddedCluster:
         # Everybody meets everybody: gossip alone takes seconds.
         for node in self.nodes:
             for other in self.nodes[node.index + 1 :]:
-                _meet(node, other)
+                meet(node, other)
         for node in others:
             primary = heads[node.index % self._primaries].node_id()
-            self._wait(partial(_follow, node, primary), f"node {node.index} to meet its primary")
+            self._wait(partial(follow, node, primary), f"node {node.index} to meet its primary")
 
     def _settled(self, replicas: bool) -> bool:
         views = []
@@ -368,7 +301,7 @@ class EmbeddedCluster:
             link = node.info("replication").get("master_link_status", "up")
             if replicas and link != "up":
                 return False
-            views.append(_slots_in(node.lines()))
+            views.append(slots_in(node.lines()))
         return bool(views) and all(view == views[0] for view in views)
 
     def _wait(self, look: Callable[[], bool], what: str, timeout: float = _JOIN_TIMEOUT) -> None:
@@ -379,29 +312,3 @@ class EmbeddedCluster:
                     return
             time.sleep(0.02)
         raise StoreUnavailable(f"waited {timeout:.0f} s in vain for {what}")
-
-
-def _follow(node: ClusterNode, primary: str) -> bool:
-    """Make a node the replica of a primary; False as long as it has not heard of it."""
-    known = [words for words in node.lines() if words[0] == primary and "handshake" not in words[2]]
-    if known:
-        node.command("CLUSTER", "REPLICATE", primary)
-    return bool(known)
-
-
-def _slots_in(lines: list[list[str]]) -> dict[str, tuple[str, ...]]:
-    """Who serves which slots, in one node's view; half-moved slots are left out."""
-    return {
-        words[0]: tuple(word for word in words[8:] if not word.startswith("["))
-        for words in lines
-        if len(words) > 8
-    }
-
-
-def _bus_port_in(words: list[str]) -> int:
-    # Not the port for clients: where they need TLS, a node tells 0 to those who ask without.
-    return int(words[1].split("@")[1].split(",")[0])
-
-
-def _meet(node: ClusterNode, other: ClusterNode) -> None:
-    node.command("CLUSTER", "MEET", other.host, other.port, other.bus_port)

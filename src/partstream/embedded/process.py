@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ class TlsFiles:
         }
 
 
-class ServerProcess:
+class ServerProcess(ABC):
     """One server process; subclasses say what it is to be.
 
     The process never outlives the one that started it. The methods block, for milliseconds as a
@@ -98,9 +99,9 @@ class ServerProcess:
 
     # What subclasses say.
 
+    @abstractmethod
     def _settings(self, port: int) -> Settings:
         """The config file, without what every server has."""
-        raise NotImplementedError
 
     def _flags(self) -> Sequence[str]:
         """Words after the name of the config file."""

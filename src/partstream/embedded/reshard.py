@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from partstream.embedded import resp
-from partstream.embedded.cluster import SLOTS, ClusterNode, EmbeddedCluster
+from partstream.embedded.cluster import EmbeddedCluster
+from partstream.embedded.cluster_node import SLOTS, ClusterNode
 from partstream.embedded.process import ServerProcess
 from partstream.errors import StoreUnavailable
 
