@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,15 +19,19 @@ _NUMBERS = itertools.count(1)
 
 def subscription(*topics: str) -> bytes:
     """The metadata of a consumer that subscribes to these."""
-    names = b"".join(struct.pack(">h", len(name)) + name.encode() for name in topics)
+    names = b"".join(map(_string, topics))
     return struct.pack(">hi", 0, len(topics)) + names + struct.pack(">i", -1)
 
 
 def assignment(topic: str, *partitions: int) -> bytes:
     """The assignment of partitions of one topic."""
     numbers = struct.pack(f">i{len(partitions)}i", len(partitions), *partitions)
-    name = struct.pack(">h", len(topic)) + topic.encode()
-    return struct.pack(">hi", 0, 1) + name + numbers + struct.pack(">i", -1)
+    return struct.pack(">hi", 0, 1) + _string(topic) + numbers + struct.pack(">i", -1)
+
+
+def _string(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack(">h", len(data)) + data
 
 
 class ClassicMember:
@@ -52,6 +57,7 @@ class ClassicMember:
         self.rebalance_ms = rebalance_ms
         self.id = ""
         self.joined = Joined(-1, "")
+        self.assignment = b""
 
     @property
     def generation(self) -> int:
@@ -104,6 +110,19 @@ class ClassicMember:
                 assignments or {},
             ),
         )
+
+    async def live(self, enough: Callable[[], bool]) -> None:
+        """Do what a client does, until it is enough."""
+        while not enough():
+            joined = await self.join()
+            if joined.error != 0:
+                self.id = ""
+                continue
+            synced = await self.sync()
+            self.assignment = synced.assignment
+            heard = synced.error == 0
+            while heard and not enough() and await self.beat() == 0:  # noqa: ASYNC110 (heartbeats)
+                await asyncio.sleep(0.02)
 
     async def settle(self) -> Synced:
         """Join and sync."""
