@@ -34,6 +34,8 @@ _LINGER_S = 2.0
 could be lost with the connection, where it has sent something that nobody read."""
 _PREFIX = 4
 """Bytes of a frame's length."""
+_AT_ONCE = 1 << 16
+"""Bytes of answers after which those that follow wait for the next write."""
 _JOINED = 64
 """An answer of more pieces, or smaller ones, is copied together: one long write is cheaper."""
 
@@ -259,7 +261,7 @@ class Connection(asyncio.BufferedProtocol):
             if answer is None:
                 self._done(len(data))
             elif isinstance(answer, list) and not self._owed:
-                await self._send(answer)
+                await self._write(frame(answer))
                 self._done(len(data))
             else:
                 self._owe(answer, len(data))
@@ -286,27 +288,46 @@ class Connection(asyncio.BufferedProtocol):
             self._sender = self._loop.create_task(self._pay(), name=f"answers to {self.peer}")
 
     async def _pay(self) -> None:
+        """Send answers in the order of their requests, those that are ready in one write."""
         try:
             while self._owed:
-                answer = await self._owed[0]
-                if answer is not None:
-                    await self._send(answer)
-                self._owed.popleft()
+                await asyncio.wait((self._owed[0],))
+                count, pieces = self._ready()
+                await self._write(pieces)
+                for _ in range(count):
+                    self._owed.popleft()
                 self._wake()
         except asyncio.CancelledError:
             raise
+        except Refused as error:
+            _logger.warning("%s: %s; disconnected", self.label, error)
+            self.abort()
         except Exception:
             _logger.exception("%s: a request could not be answered; disconnected", self.label)
             self.abort()
 
-    async def _send(self, parts: Parts) -> None:
+    def _ready(self) -> tuple[int, list[Piece]]:
+        """How many answers can go now, and their pieces; fails as the first one did."""
+        count, size = 0, 0
+        pieces: list[Piece] = []
+        for owed in self._owed:
+            if not owed.done() or size > _AT_ONCE or (count and owed.exception() is not None):
+                break
+            answer = owed.result()
+            count += 1
+            if answer is not None:
+                framed = frame(answer)
+                size += sum(map(len, framed))
+                pieces += framed
+        return count, pieces
+
+    async def _write(self, pieces: list[Piece]) -> None:
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if not pieces or transport is None or transport.is_closing():
             return
-        framed = frame(parts)
-        if len(framed) > _JOINED or sum(map(len, framed)) < 16_384:
-            transport.write(b"".join(framed))
+        if len(pieces) > _JOINED or sum(map(len, pieces)) < 16_384:
+            transport.write(b"".join(pieces))
         else:
-            transport.writelines(framed)
+            transport.writelines(pieces)
         if self._writable is not None:
             await self._writable

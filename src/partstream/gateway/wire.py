@@ -1,4 +1,7 @@
-"""Reads the hot requests piece by piece, by hand: no object is made for what is only looked at."""
+"""Reads hot requests and writes their answers by hand, piece by piece.
+
+No object is made for what is only looked at, and none for what is only written down.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,14 @@ from struct import Struct
 from struct import error as PackError  # noqa: N812 (it is no class of ours)
 from typing import Any
 
-from partstream.gateway.primitives import Input, Malformed, id_text, uvarint
+from partstream.gateway.primitives import (
+    Input,
+    Malformed,
+    id_bytes,
+    id_text,
+    uvarint,
+    write_uvarint,
+)
 
 _INT8 = Struct(">b")
 _INT16 = Struct(">h")
@@ -101,3 +111,30 @@ class Wire:
     def _take(self, length: int) -> bytes:
         begin, self.at = self.at, self.source.need(self.at, length)
         return self.data[begin : self.at]
+
+
+def write_length(out: bytearray, length: int, *, flexible: bool) -> None:
+    """The length of an array or a run of bytes; -1: null."""
+    if flexible:
+        write_uvarint(out, length + 1)
+    else:
+        out += _INT32.pack(length)
+
+
+def write_text(out: bytearray, text: str | None, *, flexible: bool) -> None:
+    """A string, or null."""
+    data = None if text is None else text.encode()
+    length = -1 if data is None else len(data)
+    if flexible:
+        write_uvarint(out, length + 1)
+    else:
+        out += _INT16.pack(length)
+    out += data or b""
+
+
+def write_topic(out: bytearray, name: str | None, *, by_id: bool, flexible: bool) -> None:
+    """Which topic: its id, or its name."""
+    if by_id:
+        out += id_bytes(name)
+    else:
+        write_text(out, name or "", flexible=flexible)

@@ -27,8 +27,7 @@ from partstream.gateway.faults import (
     code_of,
 )
 from partstream.gateway.polls import Got, Reading, Want
-from partstream.gateway.primitives import id_bytes, write_uvarint
-from partstream.gateway.wire import Wire
+from partstream.gateway.wire import Wire, write_length, write_topic
 
 KEY, LEAST, MOST, FLEXIBLE = 1, 4, 18, 12
 _BY_ID = 13
@@ -161,15 +160,7 @@ def _head(version: int, error: int, topics: int) -> Parts:
 
 def _topic_head(parts: Parts, version: int, name: str | None, partitions: int) -> None:
     out = _tail(parts)
-    if version >= _BY_ID:
-        out += id_bytes(name)
-    else:
-        text = (name or "").encode()
-        if version >= FLEXIBLE:
-            write_uvarint(out, len(text) + 1)
-        else:
-            out += Struct(">h").pack(len(text))
-        out += text
+    write_topic(out, name, by_id=version >= _BY_ID, flexible=version >= FLEXIBLE)
     _length(out, version, partitions)
 
 
@@ -220,10 +211,7 @@ async def _misplaced(
 
 
 def _length(out: bytearray, version: int, length: int) -> None:
-    if version >= FLEXIBLE:
-        write_uvarint(out, length + 1)
-    else:
-        out += _INT32.pack(length)
+    write_length(out, length, flexible=version >= FLEXIBLE)
 
 
 def _tags(parts: Parts, version: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from struct import Struct
 from typing import Any, NamedTuple
 
 from partstream.engine.log import ANY, Appended, appended
@@ -24,7 +25,6 @@ from partstream.errors import (
     UnknownTopicId,
     UnknownTopicOrPartition,
 )
-from partstream.gateway import codec
 from partstream.gateway.batches import checked
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.connection import Answer, Parts, Refused
@@ -34,7 +34,7 @@ from partstream.gateway.faults import (
     UNKNOWN_TOPIC_OR_PARTITION,
     code_of,
 )
-from partstream.gateway.wire import Wire
+from partstream.gateway.wire import Wire, write_length, write_text, write_topic
 
 KEY, LEAST, MOST, FLEXIBLE = 0, 3, 13, 9
 _BY_ID = 13
@@ -48,6 +48,17 @@ class _Sent(NamedTuple):
     topic: Topic | None
     answer: asyncio.Future[list[Any]] | None
     error: PartstreamError | None
+
+
+class _Row(NamedTuple):
+    """The answer for one partition."""
+
+    number: int
+    error_code: int
+    base_offset: int = -1
+    append_time: int = -1
+    log_start: int = -1
+    message: str | None = None
 
 
 class _Settings(NamedTuple):
@@ -108,23 +119,47 @@ async def _topic(broker: Broker, version: int, name: str) -> Topic:
 async def _answer(
     broker: Broker, call: Call, settings: _Settings, sent: list[tuple[str | None, list[_Sent]]]
 ) -> Parts | None:
-    named = "topic_id" if settings.version >= _BY_ID else "name"
-    responses = []
-    codes = set()
-    for name, partitions in sent:
-        rows = [await _settled(broker, settings, one) for one in partitions]
-        codes |= {row["error_code"] for row in rows}
-        responses.append({named: name, "partition_responses": rows})
-    call.errors.extend(codes - {NONE})
+    topics = [
+        (name, [await _settled(broker, settings, one) for one in partitions])
+        for name, partitions in sent
+    ]
+    codes = {row.error_code for _, rows in topics for row in rows} - {NONE}
+    call.errors.extend(codes)
     if settings.acks == 0:
-        if codes - {NONE}:
+        if codes:
             # There is no answer to say it in.
             raise Refused(f"a batch with acks=0 was refused: error {max(codes)}")
         return None
-    return [codec.response(KEY, settings.version, MOST).encode({"responses": responses})]
+    return [_encoded(settings.version, topics)]
 
 
-async def _settled(broker: Broker, settings: _Settings, sent: _Sent) -> dict[str, Any]:
+_ROW_V3, _ROW_V5, _THROTTLE = Struct(">ihqq"), Struct(">ihqqq"), Struct(">i")
+
+
+def _encoded(version: int, topics: list[tuple[str | None, list[_Row]]]) -> bytearray:
+    """The body of the answer, by hand: the general encoder takes six times as long."""
+    flexible = version >= FLEXIBLE
+    out = bytearray()
+    write_length(out, len(topics), flexible=flexible)
+    for name, rows in topics:
+        write_topic(out, name, by_id=version >= _BY_ID, flexible=flexible)
+        write_length(out, len(rows), flexible=flexible)
+        for row in rows:
+            out += _ROW_V5.pack(*row[:5]) if version >= 5 else _ROW_V3.pack(*row[:4])
+            if version >= 8:
+                write_length(out, 0, flexible=flexible)
+                write_text(out, row.message, flexible=flexible)
+            if flexible:
+                out.append(0)
+        if flexible:
+            out.append(0)
+    out += _THROTTLE.pack(0)
+    if flexible:
+        out.append(0)
+    return out
+
+
+async def _settled(broker: Broker, settings: _Settings, sent: _Sent) -> _Row:
     """The answer for one partition."""
     error = sent.error
     if sent.topic is not None and sent.answer is not None:
@@ -136,24 +171,17 @@ async def _settled(broker: Broker, settings: _Settings, sent: _Sent) -> dict[str
             error = failure
         else:
             broker.epochs.saw(partition, result.leader_epoch)
-            return {
-                "index": sent.number,
-                "error_code": NONE,
-                "base_offset": result.base_offset,
-                "log_append_time": result.append_time,
-                "log_start_offset": result.log_start,
-            }
+            return _Row(sent.number, NONE, result.base_offset, result.append_time, result.log_start)
     return await _refused(broker, settings, sent, error)
 
 
 async def _outcome(
     broker: Broker, partition: Partition, answer: asyncio.Future[list[Any]]
 ) -> list[Any]:
-    await asyncio.wait((answer,))
-    error = answer.exception()
-    if error is not None:
-        raise await broker.store.mend(partition.slot, error)
-    return answer.result()
+    try:
+        return await answer
+    except Exception as error:  # redis-py's or ours: the store knows what it means
+        raise await broker.store.mend(partition.slot, error) from error
 
 
 async def _confirm(
@@ -174,7 +202,7 @@ async def _confirm(
 
 async def _refused(
     broker: Broker, settings: _Settings, sent: _Sent, error: PartstreamError | None
-) -> dict[str, Any]:
+) -> _Row:
     code = code_of(error) if error is not None else NONE
     if isinstance(error, UnknownTopicId) and settings.version < _BY_ID:
         # It was deleted, and may have been made again: its name is to be looked up anew.
@@ -186,14 +214,8 @@ async def _refused(
         code = UNKNOWN_TOPIC_OR_PARTITION
     elif isinstance(error, InvalidRequest) and settings.acks not in (ALL, 0, 1):
         code = INVALID_REQUIRED_ACKS
-    return {
-        "index": sent.number,
-        "error_code": code,
-        "base_offset": -1,
-        "log_append_time": -1,
-        "log_start_offset": -1,
-        "error_message": None if error is None or _is_plain(error) else str(error),
-    }
+    message = None if error is None or _is_plain(error) else str(error)
+    return _Row(sent.number, code, message=message)
 
 
 def _is_plain(error: PartstreamError) -> bool:
