@@ -14,7 +14,7 @@ from partstream.embedded import resp
 from partstream.embedded.cluster import EmbeddedCluster
 from partstream.embedded.cluster_node import SLOTS, ClusterNode
 from partstream.embedded.process import ServerProcess
-from partstream.errors import StoreUnavailable
+from partstream.errors import IllegalState, StoreUnavailable
 
 _BATCH = 100
 _AT_ONCE = 1_024
@@ -22,6 +22,7 @@ _CONNECTIONS = 32
 _TELLINGS = 5
 _AGREE_WITHIN_S = 5.0
 _MIGRATE_TIMEOUT_MS = 60_000
+_BULK = "proto-max-bulk-len"
 
 
 class SlotMove:
@@ -88,12 +89,16 @@ def move_slots(cluster: EmbeddedCluster, slots: Iterable[int], target: ClusterNo
 
     Raises:
         StoreUnavailable: nobody serves one of the slots.
+        IllegalState: a key is too large for MIGRATE; nothing was moved.
     """
     wanted = set(slots)
     served = cluster.slots_of()
     lost = wanted.difference(*served.values())
     if lost:
         raise StoreUnavailable(f"nobody serves slot {min(lost)}")
+    for index, held in served.items():
+        if index != target.index:
+            check_movable(cluster.node(index), wanted.intersection(held), target)
     for index, held in served.items():
         chosen = sorted(wanted.intersection(held))
         source = cluster.node(index)
@@ -103,6 +108,42 @@ def move_slots(cluster: EmbeddedCluster, slots: Iterable[int], target: ClusterNo
     _agree(cluster, sorted(wanted), target)
 
 
+def check_movable(source: ServerProcess, slots: Iterable[int], target: ServerProcess) -> None:
+    """Refuse slots with a key that MIGRATE cannot carry.
+
+    It sends a key in one piece, and a server takes no piece larger than proto-max-bulk-len (512 MiB
+    unless it is set). What is larger blocks the source for a long time, and then fails.
+
+    Raises:
+        IllegalState: there is one.
+    """
+    answer = target.command("CONFIG", "GET", _BULK)
+    assert isinstance(answer, list)
+    limit = int(resp.text(answer[1]))
+    for slot, count in _keys_in(source, slots):
+        keys = source.command("CLUSTER", "GETKEYSINSLOT", slot, count)
+        assert isinstance(keys, list)
+        asked = [("MEMORY", "USAGE", key) for key in keys if isinstance(key, bytes)]
+        for (_, _, key), size in zip(asked, source.commands(asked), strict=True):
+            if isinstance(size, int) and size > limit:
+                raise IllegalState(
+                    f"slot {slot} cannot be moved key by key: {key.decode()} has "
+                    f"{size >> 20} MiB, MIGRATE carries {limit >> 20} MiB (proto-max-bulk-len); "
+                    "use atomic slot migration (Valkey 9), or let retention make it smaller"
+                )
+
+
+def _keys_in(source: ServerProcess, slots: Iterable[int]) -> list[tuple[int, int]]:
+    """Those of the slots that have keys, and how many."""
+    ordered = sorted(slots)
+    counts = source.commands([("CLUSTER", "COUNTKEYSINSLOT", slot) for slot in ordered])
+    return [
+        (slot, count)
+        for slot, count in zip(ordered, counts, strict=True)
+        if isinstance(count, int) and count
+    ]
+
+
 def _move_some(
     cluster: EmbeddedCluster, slots: Sequence[int], source: ClusterNode, target: ClusterNode
 ) -> None:
@@ -110,10 +151,8 @@ def _move_some(
     here, name = source.node_id(), target.node_id()
     _tell(target, [("CLUSTER", "SETSLOT", slot, "IMPORTING", here) for slot in slots])
     _tell(source, [("CLUSTER", "SETSLOT", slot, "MIGRATING", name) for slot in slots])
-    counts = source.commands([("CLUSTER", "COUNTKEYSINSLOT", slot) for slot in slots])
-    for slot, count in zip(slots, counts, strict=True):
-        if count:
-            SlotMove(cluster, slot, target, source).move_keys()
+    for slot, _ in _keys_in(source, slots):
+        SlotMove(cluster, slot, target, source).move_keys()
     _give(cluster, slots, target, source)
 
 
