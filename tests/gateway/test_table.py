@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from kio.index import api_key_map, load_request_schema, load_response_schema
+from kio.index import load_request_schema, load_response_schema
+from kio.schema.index import api_key_map
 
 from partstream.gateway import compatibility
 from partstream.gateway.absent import ABSENT
