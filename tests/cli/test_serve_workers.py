@@ -86,13 +86,13 @@ def test_workers_are_one_broker(redis_url: str, namespace: str) -> None:
         consumer.assign([TopicPartition("t", 0, 0)])
         wait_until(lambda: consumer.poll(1) is not None, within=30)
         assert consumer.get_watermark_offsets(TopicPartition("t", 0), timeout=20) == (0, 16)
+        consumer.close()
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert process.stdout is not None
         assert process.stdout.read() == "Stopped.\n"
         assert process.stderr is not None
         assert "has ended with -9; it is started again" in process.stderr.read()
-        consumer.close()
 
 
 @LINUX
