@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from partstream.errors import UnreleasedInstanceId
 from tests.engine.group_members import Member, Rig, rig, settle
 
 
@@ -79,6 +82,33 @@ async def test_members_with_shorter_sessions_keep_no_dead_member_alive(
         left = await deadlines(engine)
         assert left[dead.id] <= 15_000
         assert all(left[member.id] <= 2_000 for member in living)
+
+
+async def test_after_a_restart_everybody_gets_a_session_of_its_own(
+    redis_url: str, namespace: str
+) -> None:
+    async with rig(redis_url, namespace) as engine:
+        await engine.topics.create("t", 3)
+        patient = Member(engine.groups, "g", session_ms=60_000)
+        static = Member(engine.groups, "g", session_ms=3_000, instance_id="i")
+        short = Member(engine.groups, "g", session_ms=2_000)
+        await settle(patient, static, short)
+        keys = engine.store.keys.group("g")
+        await engine.store.execute("HSET", keys.group, "token", "of-the-old", key=keys.group)
+        await shift(engine, short, -60_000)
+        await patient.beat()
+        await engine.groups.calls.look("g", patient.id)  # which misses who is late
+        left = await deadlines(engine)
+        assert 55_000 < left[patient.id] <= 60_000
+        assert 1_000 < left[static.id] <= 3_000
+        assert 0 < left[short.id] <= 2_000
+
+        # A successor is told when that is; and what is known of a session goes with its member.
+        with pytest.raises(UnreleasedInstanceId, match=r"session ends at \d{13}$"):
+            await Member(engine.groups, "g", instance_id="i").beat()
+        await static.leave()
+        spans = await engine.store.execute("HGET", keys.group, f"t:{static.id}", key=keys.group)
+        assert spans is None
 
 
 async def test_a_member_that_is_late_but_was_not_missed_lives_on(

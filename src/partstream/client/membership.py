@@ -15,6 +15,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
+from partstream.client.predecessor import Predecessor
 from partstream.client.subscription import Subscription
 from partstream.config.consumer import ConsumerConfig
 from partstream.engine.groups import ConsumerGroups, Heartbeat
@@ -101,7 +102,7 @@ class Membership:
         self._owned: Partitions = NOTHING
         self._due = self._loop.time()
         self._fenced_at = float("inf")
-        self._refused_until: float | None = None
+        self._predecessor = Predecessor(2 * self._session_s)
         self._backoff_s = config.retry_backoff_ms / 1000
         self._in_poll = 0
         self._polled_at = self._loop.time()
@@ -278,7 +279,8 @@ class Membership:
             return
         self._fenced_at = sent_at + self._session_s - min(_MARGIN_S, self._session_s / 10)
         self._epoch, self._version, self._told = answer.member_epoch, answer.version, subscription
-        self._refused_until, self._backoff_s = None, self._config.retry_backoff_ms / 1000
+        self._predecessor = Predecessor(2 * self._session_s)
+        self._backoff_s = self._config.retry_backoff_ms / 1000
         self._due = min(self._due, sent_at + answer.heartbeat_interval_ms / 1000)
         if answer.assignment is not None:
             self.assignment = answer.assignment
@@ -289,10 +291,9 @@ class Membership:
         now = self._loop.time()
         if isinstance(error, UnreleasedInstanceId) and joining:
             # A crashed predecessor has this instance until its session ends.
-            if self._refused_until is None:
-                self._refused_until = now + 2 * self._session_s
+            if self._predecessor.is_new:
                 _logger.warning("waiting for the last member of the instance: %s", error)
-            if now < self._refused_until:
+            if self._predecessor.is_waited_for(str(error), now):
                 self._later()
                 return
         elif isinstance(error, UnknownMemberId | FencedMemberEpoch):

@@ -47,7 +47,8 @@ if epoch == '-2' or (ARGV[3] ~= epoch and ARGV[3] ~= previous) then
 end
 
 local mine = redis.call('ZSCORE', DEADLINES, 's:' .. member)
--- Not compared with its own session: when all start afresh, they get the longest one of the group.
+-- Not compared with its own session: a script of an older version may have given it the longest one
+-- of the group.
 local longest = math.max(session, tonumber(redis.call('HGET', GROUP, 'session')))
 if mine and tonumber(mine) > now + longest + 1000 then rebase() end -- the clock went backwards
 redis.call('ZADD', DEADLINES, text(now + session), 's:' .. member)

@@ -49,6 +49,7 @@ expire(8)
 
 local function mark_alive()
   redis.call('ZADD', DEADLINES, text(now + tonumber(ARGV[4])), 's:' .. member)
+  redis.call('HSET', GROUP, 't:' .. member, ARGV[4] .. '|' .. ARGV[5])
   for field, span in pairs({session = ARGV[4], rebalance = ARGV[5]}) do
     if tonumber(span) > tonumber(redis.call('HGET', GROUP, field)) then
       redis.call('HSET', GROUP, field, span)
@@ -66,7 +67,9 @@ local epoch, previous, earlier, state, assigned, revoking, _
 if row then
   epoch, previous, _, earlier, state, assigned, revoking = parse(row)
   if before ~= member and epoch ~= '-2' then
-    return refuse(111, 'instance ' .. instance .. ' is still in use by member ' .. before)
+    -- When its session ends tells whoever asks again and again whether it still lives.
+    return refuse(111, 'instance ' .. instance .. ' is still in use by member ' .. before
+      .. ', whose session ends at ' .. (redis.call('ZSCORE', DEADLINES, 's:' .. before) or '0'))
   end
   if before == member and incarnation == earlier and epoch ~= '-2' then
     mark_alive()
@@ -85,7 +88,7 @@ if returns then
   local target = redis.call('HGET', TARGET, before) or ''
   for _, key in ipairs({CURRENT, TARGET, SUBSCRIPTIONS}) do redis.call('HDEL', key, before) end
   redis.call('ZREM', DEADLINES, 's:' .. before, 'r:' .. before)
-  redis.call('HDEL', GROUP, 'm:' .. before)
+  redis.call('HDEL', GROUP, 'm:' .. before, 't:' .. before)
   each(assigned, function(partition) redis.call('HSET', OWNER, partition, member) end)
   redis.call('HSET', TARGET, member, target)
   write_row(member, previous, '0', incarnation, state, assigned, '')

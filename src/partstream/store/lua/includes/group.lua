@@ -1,6 +1,7 @@
 -- group: what the scripts of a group share. They all declare the same keys, in the same order:
 --
--- KEYS[1]  group          hash  type, epochs, claim; i:<instance> -> member, m:<member> -> instance
+-- KEYS[1]  group          hash  type, epochs, claim; i:<instance> -> member, m:<member> -> instance,
+--                               t:<member> -> its session|its rebalance time, ms
 -- KEYS[2]  subscriptions  hash  member -> two lines of JSON: what an assignment needs, the rest
 -- KEYS[3]  current        hash  member -> epoch|previous|seq|incarnation|state|assigned|revoking
 -- KEYS[4]  target         hash  member -> the partitions it is to own
@@ -80,6 +81,7 @@ local function remove(member)
   redis.call('ZREM', DEADLINES, 's:' .. member, 'r:' .. member)
   if not row then return false end
   local _, _, _, _, _, assigned, revoking = parse(row)
+  redis.call('HDEL', GROUP, 't:' .. member)
   redis.call('HDEL', CURRENT, member)
   redis.call('HDEL', TARGET, member)
   redis.call('HDEL', SUBSCRIPTIONS, member)
@@ -91,11 +93,15 @@ local function remove(member)
   return true
 end
 
--- Everybody gets a whole session from now.
+-- Everybody gets a whole session from now: its own one, or where that is not known (it joined with
+-- an older version of these scripts) the longest of the group.
 local function rebase()
-  local spans = redis.call('HMGET', GROUP, 'session', 'rebalance')
+  local longest = redis.call('HMGET', GROUP, 'session', 'rebalance')
   for _, name in ipairs(redis.call('ZRANGE', DEADLINES, '0', '-2')) do
-    local span = string.sub(name, 1, 1) == 's' and spans[1] or spans[2]
+    local own = redis.call('HGET', GROUP, 't:' .. string.sub(name, 3)) or ''
+    local session, rebalance = string.match(own, '^(%d+)|(%d+)$')
+    local span = string.sub(name, 1, 1) == 's' and (session or longest[1])
+      or (rebalance or longest[2])
     redis.call('ZADD', DEADLINES, text(now + tonumber(span)), name)
   end
 end
