@@ -5,56 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-import trustme
 
 from partstream import aio
 from partstream.embedded.cluster import EmbeddedCluster
-from partstream.embedded.process import TlsFiles
 from partstream.embedded.sentinel import EmbeddedSentinel
 from partstream.embedded.server import EmbeddedServer
 from partstream.errors import ConfigError, StoreUnavailable
+from tests.servers.authority import Authority
 from tests.servers.targets import Target
 from tests.waiting import until
-
-
-class Authority:
-    """Certificates of one authority, as files."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        self._folder = folder
-        self._authority = trustme.CA()
-        self.file = folder / "ca.pem"
-        self._authority.cert_pem.write_to_path(self.file)
-
-    def issue(self, name: str, *hosts: str) -> tuple[Path, Path]:
-        """A certificate for these hosts, and its key; a new one if the name was used before."""
-        made = self._authority.issue_cert(*hosts)
-        certificate, key = self._folder / f"{name}.pem", self._folder / f"{name}.key"
-        made.cert_chain_pems[0].write_to_path(certificate)
-        made.private_key_pem.write_to_path(key)
-        return certificate, key
-
-    def server(self, *hosts: str, clients: str = "yes") -> TlsFiles:
-        """What a server needs that is reached by these names."""
-        certificate, key = self.issue("server", *hosts)
-        return TlsFiles(self.file, certificate, key, clients)
-
-    def client(self) -> dict[str, Any]:
-        """The configs of a client that the server is to trust."""
-        certificate, key = self.issue("client", "client")
-        return {
-            "ssl_ca_certs": str(self.file),
-            "ssl_certfile": str(certificate),
-            "ssl_keyfile": str(key),
-            "request_timeout_ms": 5_000,
-        }
 
 
 @pytest.fixture
@@ -215,3 +181,39 @@ async def test_new_certificates_and_a_new_password_under_way(
         server.command("CLIENT", "KILL", "TYPE", "normal")
         await (await producer.send("t", b"after"))
         await until(lambda: any("reconnected" in line for line in caplog.messages))
+
+
+async def test_a_named_authority_is_the_only_one(
+    server: EmbeddedServer, authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not one more beside those that the system trusts."""
+    config = authority.client()
+    monkeypatch.setenv("SSL_CERT_FILE", config["ssl_ca_certs"])  # the system trusts our server
+    async with aio.Admin(server.url, **{**config, "ssl_ca_certs": None}) as admin:
+        assert await admin.list_topics() == []
+    other = Authority(tmp_path / "other")
+    with pytest.raises(StoreUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        async with aio.Admin(server.url, **{**config, "ssl_ca_certs": str(other.file)}):
+            pass
+
+
+async def test_connections_share_what_was_read_from_the_files(
+    server: EmbeddedServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[ssl.SSLContext] = []
+    create = ssl.create_default_context
+
+    def count(*args: Any, **kwargs: Any) -> ssl.SSLContext:
+        made.append(create(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "create_default_context", count)
+    async with aio.Producer(server.url, **authority.client()) as producer:
+        await (await producer.send("t", b"one"))
+        server.command("CLIENT", "KILL", "TYPE", "normal")
+        await (await producer.send("t", b"two"))
+        assert len(made) == 1
+        authority.client()
+        server.command("CLIENT", "KILL", "TYPE", "normal")
+        await (await producer.send("t", b"three"))
+        assert len(made) == 2

@@ -93,7 +93,7 @@ async def test_a_cluster_has_one_database(cluster_url: str) -> None:
 
 async def test_sentinels_that_say_nothing(redis_url: str, fresh_sentinel: EmbeddedSentinel) -> None:
     for servers, reason in {
-        "127.0.0.1:1,127.0.0.1:2": r"(?s)127\.0\.0\.1:1\b.*; 127\.0\.0\.1:2\b",
+        "127.0.0.1:1,127.0.0.1:2": r"(?s)127\.0\.0\.1:1\b.*; .*127\.0\.0\.1:2\b",
         redis_url.removeprefix("redis://"): r"the server at 127\.0\.0\.1:\d+ is no sentinel",
     }.items():
         with pytest.raises(StoreUnavailable, match="none of the sentinels at") as caught:
@@ -103,7 +103,7 @@ async def test_sentinels_that_say_nothing(redis_url: str, fresh_sentinel: Embedd
     with pytest.raises(StoreUnavailable, match=r"No master found for 'other'$"):
         await Store.connect(f"redis+sentinel://{real.netloc}/other")
     partly = f"redis+sentinel://127.0.0.1:1,{redis_url.removeprefix('redis://')},{real.netloc}"
-    with pytest.raises(StoreUnavailable, match=r"'other' \(no answer: 127\.0\.0\.1:1\b"):
+    with pytest.raises(StoreUnavailable, match=r"'other' \(no answer: .*127\.0\.0\.1:1:"):
         await Store.connect(f"{partly}/other")
     store = await Store.connect(f"{partly}{real.path}")
     await store.close()

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from partstream.errors import ConfigError, PartstreamError, StoreTooOld, StoreUnavailable
 from partstream.store.replies import is_reply, translate
 from partstream.store.target import Address
+from partstream.store.tls import Contexts
 
 RedisConnection: TypeAlias = Connection | UnixDomainSocketConnection
 
@@ -55,6 +56,7 @@ class Dialer:
         self._tls = self._options.pop("tls", False)
         self._options.pop("sentinel_password", None)  # is for the sentinels alone
         self._password_file: str | None = self._options.get("password_file")
+        self._contexts = Contexts()
         self._client_id = client_id
         self._timeout = timeout
         _check_files(self._options)
@@ -76,6 +78,8 @@ class Dialer:
         connection = self._make(address)
         try:
             async with asyncio.timeout(self._timeout):
+                if isinstance(connection, SSLConnection):
+                    self._contexts.give(connection)
                 await _connect(connection)
         except TimeoutError:
             await hang_up(connection)

@@ -7,13 +7,9 @@ import logging
 from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from partstream.errors import StoreUnavailable
+from partstream.errors import PartstreamError, StoreUnavailable
 from partstream.store.dial import Dialer, greet, hang_up
 from partstream.store.replies import translate
 from partstream.store.slots import SLOTS
@@ -21,6 +17,9 @@ from partstream.store.target import Address, Kind, Target
 
 _logger = logging.getLogger(__name__)
 _HESITATION_S = 0.3
+_SENTINEL_S = 2.0
+_ASKING = "partstream-topology"
+"""What sentinels list us as."""
 
 
 class SlotRange(NamedTuple):
@@ -119,56 +118,50 @@ def _address(node: list[Any], asked: Address) -> Address:
 
 
 async def _ask_sentinels(target: Target) -> Address:
-    logins = {
+    """The primary as the first sentinel that knows it has it."""
+    options = {
         key: value
         for key, value in target.options.items()
-        if key.startswith("ssl_") or key == "sentinel_password"
+        if key == "tls" or key.startswith("ssl_") or key == "sentinel_password"
     }
-    # Whoever needs the primary asks again; redis-py's own retries would take seconds in between.
-    sentinel_options: dict[str, Any] = {
-        "socket_timeout": 2.0,
-        "socket_connect_timeout": 2.0,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    if target.options.get("tls"):
-        sentinel_options.update(ssl=True, **{k: v for k, v in logins.items() if k[:4] == "ssl_"})
-    if "sentinel_password" in logins:
-        sentinel_options["password"] = logins["sentinel_password"]
-    sentinel = Sentinel(  # type: ignore[no-untyped-call]
-        [(address.host, address.port) for address in target.addresses],
-        sentinel_kwargs=sentinel_options,
-    )
-    try:
-        return await _primary_by_any(sentinel.sentinels, target)
-    finally:
-        for client in sentinel.sentinels:
-            await client.aclose()
-
-
-async def _primary_by_any(sentinels: Sequence[Redis], target: Target) -> Address:
-    """The primary as the first sentinel that knows it has it.
-
-    Not redis-py's own `discover_master`: it says the same when nobody answers as when the name is
-    wrong, and it gives up at the first server that is no sentinel.
-    """
+    if "sentinel_password" in options:
+        options["password"] = options["sentinel_password"]
+    # Whoever needs the primary asks again; and one sentinel that is silent is no reason to wait.
+    dialer = Dialer(options, client_id=_ASKING, timeout=_SENTINEL_S)
     silent: list[str] = []
-    for address, sentinel in zip(target.addresses, sentinels, strict=True):
+    for address in target.addresses:
         try:
-            masters = await sentinel.sentinel_masters()
-        except (RedisError, OSError) as error:
+            states = await _primaries_of(dialer, address)
+        except (RedisError, OSError, PartstreamError) as error:
             silent.append(_why_no_sentinel(error, address))
             continue
-        states = masters.values() if isinstance(masters, dict) else masters
         state = next((row for row in states if row["name"] == target.master_name), None)
-        if state and state["is_master"] and not (state["is_sdown"] or state["is_odown"]):
+        # As redis-py asks: it is a primary, and neither this sentinel nor most take it for down.
+        flags = set(state["flags"].split(",")) if state else set()
+        if state and "master" in flags and not flags & {"s_down", "o_down"}:
             return Address(state["ip"], int(state["port"]))
     reasons = "; ".join(silent)
-    if len(silent) == len(sentinels):
+    if len(silent) == len(target.addresses):
         raise StoreUnavailable(f"none of the sentinels at {target.display} answers: {reasons}")
     raise StoreUnavailable(
         f"the sentinels at {target.display}: No master found for {target.master_name!r}"
         + (f" (no answer: {reasons})" if silent else "")
     )
+
+
+async def _primaries_of(dialer: Dialer, address: Address) -> list[dict[str, str]]:
+    """What one sentinel knows of each primary that it watches."""
+    connection = await dialer.dial(address)
+    try:
+        async with asyncio.timeout(_SENTINEL_S):
+            await connection.send_command("SENTINEL", "MASTERS")
+            reply = await connection.read_response(disable_decoding=True)
+    finally:
+        await hang_up(connection)
+    return [
+        dict(zip(words[::2], words[1::2], strict=True))
+        for words in ([word.decode() for word in row] for row in reply)
+    ]
 
 
 def _why_no_sentinel(error: Exception, address: Address) -> str:
