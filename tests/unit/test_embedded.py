@@ -17,6 +17,7 @@ from partstream.embedded.datadir import DataDirInUse, RunningServer
 from partstream.embedded.process import ServerProcess
 from partstream.embedded.server import EmbeddedServer
 from partstream.errors import ConfigError, IllegalState, NoEmbeddedServer, StoreUnavailable
+from tests.servers.targets import Target
 from tests.waiting import wait_until
 
 
@@ -317,3 +318,26 @@ def test_which_urls_are_embedded() -> None:
     assert not shared.is_embedded("redis://embedded:6379")
     assert shared.data_path("embedded:") is None
     assert shared.data_path("embedded:///var/x") == Path(os.path.realpath("/var/x"))
+
+
+@pytest.mark.every_server
+@pytest.mark.faults
+def test_half_a_script_at_the_end_of_the_file_is_gone_for_good(
+    target: Target, tmp_path: Path
+) -> None:
+    """A crash in the middle of a script's writes; they must not come back one restart later."""
+    if target.binary is None:
+        pytest.skip("needs a server binary on this machine")
+    server = EmbeddedServer(tmp_path / "data", binary=target.binary.path)
+    with server:
+        script = "redis.call('SET', 'half', '1') redis.call('SET', 'lost', '22222222')"
+        server.command("EVAL", script, 0)
+        server.kill()
+        (file,) = tmp_path.glob("data/appendonlydir/*.incr.aof")
+        file.write_bytes(file.read_bytes()[:-25])
+        server.start()
+        assert server.command("MGET", "half", "lost") == [None, None]
+        server.command("EVAL", "redis.call('SET', 'a', '1') redis.call('SET', 'b', '1')", 0)
+        server.kill()
+        server.start()
+        assert server.command("MGET", "half", "lost", "a", "b") == [None, None, b"1", b"1"]

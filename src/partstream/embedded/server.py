@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from partstream.embedded.datadir import DataDir
 from partstream.embedded.process import ServerProcess, Settings, TlsFiles, quoted
+
+_CUT_SHORT = "Truncating the AOF"
+_REWRITE_TIMEOUT_S = 60.0
 
 
 class EmbeddedServer(ServerProcess):
@@ -60,9 +64,26 @@ class EmbeddedServer(ServerProcess):
         else:
             with self.data_dir.locked() as lock:
                 self._lock = lock
+                mark = self.log.stat().st_size if self.log.exists() else 0
                 super().start()
+                if _CUT_SHORT in self._read_log(mark):
+                    self._rewrite_file()
                 self.data_dir.announce(self.port, self.password)
         return self
+
+    def _rewrite_file(self) -> None:
+        """Write the append-only file anew, after a crash that took back the end of it.
+
+        Redis, and Valkey before 9.1, leave half a script's writes in the file where the crash came
+        in the middle of them, and carry them out with the next ones at the next start.
+        """
+        self.command("BGREWRITEAOF")
+        deadline = time.monotonic() + _REWRITE_TIMEOUT_S
+        while time.monotonic() < deadline:
+            state = self.info("persistence")
+            if state["aof_rewrite_in_progress"] == state["aof_rewrite_scheduled"] == "0":
+                return
+            time.sleep(0.02)
 
     def _inherited(self) -> Sequence[int]:
         # The lock on the folder is held by the server itself: it is free when the server is gone,
