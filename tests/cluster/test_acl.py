@@ -6,6 +6,7 @@ it, look that the server refused nothing, and that no command is allowed which n
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from functools import partial
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, Producer
 
 from partstream import aio
 from partstream.embedded.cluster import EmbeddedCluster
@@ -21,6 +23,7 @@ from partstream.embedded.server import EmbeddedServer
 from partstream.errors import ConfigError, StoreAuthenticationFailed, StorePermissionDenied
 from partstream.model import Severity, TopicPartition
 from partstream.store.scripts import Script, every_script
+from tests.gateway.gateways import address, gateway
 from tests.servers.rules import PAGE, rule
 from tests.waiting import until
 
@@ -44,6 +47,7 @@ SCRIPTS = {
     }
     - _OF_ADMINS
     | _EVERYBODY,
+    "gateway": {script.name for script in every_script()} - {"store/probe"},
     "keeper": {script.name for script in every_script()} - {"store/probe", "store/next"},
 }
 """Which scripts each user runs; what they may come to call, a short test need not see."""
@@ -184,6 +188,35 @@ async def test_the_rules_are_enough_on_a_cluster(fresh_cluster: EmbeddedCluster)
     assert [line for node in fresh_cluster.nodes for line in refused(node)] == []
 
 
+async def test_the_rule_of_a_gateway_is_enough(fresh_server: EmbeddedServer) -> None:
+
+    def work(bootstrap: str) -> list[bytes | None]:
+        producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
+        for number in range(20):
+            producer.produce("orders", b"%d" % number)
+        assert producer.flush(20) == 0
+        consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "billing",
+                "group.protocol": "consumer",
+                "auto.offset.reset": "earliest",
+            }
+        )
+        consumer.subscribe(["orders"])
+        records = consumer.consume(20, 20)
+        consumer.commit(asynchronous=False)
+        consumer.close()
+        return [record.value() for record in records]
+
+    fresh_server.command(*rule("gateway"))
+    async with gateway(fresh_server.url, "ps", **login("gateway")) as running:
+        values = await asyncio.to_thread(work, address(running))
+    assert values == [b"%d" % number for number in range(20)]
+    assert refused(fresh_server) == []
+    assert called_by_scripts("gateway") <= allowed("gateway")
+
+
 async def test_nobody_does_what_is_the_others_business(fresh_server: EmbeddedServer) -> None:
     url = fresh_server.url
     await prepare(url)
@@ -232,7 +265,7 @@ async def test_who_may_not_sweep_leaves_it_to_others(
 
 
 def test_the_page_shows_each_rule_once() -> None:
-    assert len(re.findall(r"^ACL SETUSER ", PAGE.read_text(encoding="utf-8"), re.MULTILINE)) == 4
+    assert len(re.findall(r"^ACL SETUSER ", PAGE.read_text(encoding="utf-8"), re.MULTILINE)) == 5
 
 
 @pytest.mark.faults
