@@ -13,12 +13,14 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
 
+from tests.chaos.faults import ACCESSES, TOPOLOGIES
 from tests.chaos.history import Acked, Event, Failed, Fault, Read, Sent, load
 from tests.chaos.judge import judge
-from tests.chaos.plan import TOPOLOGIES, Topology, draw
+from tests.chaos.plan import Plan, draw
 from tests.chaos.run import Ran, carry_out
 
 _EACH_S = 40.0
@@ -32,6 +34,8 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=None, help="so many runs, in place of minutes")
     parser.add_argument("--seconds", type=float, default=_EACH_S, help="of faults, each run")
     parser.add_argument("--topology", choices=TOPOLOGIES, default=None)
+    parser.add_argument("--access", choices=sorted({a for all_ in ACCESSES.values() for a in all_}))
+    parser.add_argument("--gateways", type=int, default=None, help="how many, in place of chance")
     parser.add_argument("--server", type=Path, default=None, help="the binary to run")
     parser.add_argument("--folder", type=Path, default=None, help="where failures are kept")
     parser.add_argument("--judge", type=Path, default=None, help="only judge a folder again")
@@ -46,17 +50,27 @@ def main() -> int:
     for number in range(options.runs or sys.maxsize):
         if options.runs is None and time.monotonic() >= deadline:
             break
-        totals += _one(seed + number, options.seconds, options.topology, options.server, folder)
+        plan = draw(
+            seed + number,
+            seconds=options.seconds,
+            topology=options.topology,
+            access=options.access,
+            gateways=options.gateways,
+        )
+        try:
+            totals += _one(plan, options.server, folder)
+        except Exception:  # noqa: BLE001 - whatever a run breaks off with, the others go on
+            traceback.print_exc()
+            totals["anomalies"] += 1
+            totals["runs that broke off"] += 1
     print("in all:", ", ".join(f"{name} {count}" for name, count in sorted(totals.items())))
     return 1 if totals["anomalies"] else 0
 
 
-def _one(
-    seed: int, seconds: float, topology: Topology | None, binary: Path | None, folder: Path
-) -> Counter[str]:
-    plan = draw(seed, seconds=seconds, topology=topology)
-    place = folder / str(seed)
+def _one(plan: Plan, binary: Path | None, folder: Path) -> Counter[str]:
+    place = folder / str(plan.seed)
     place.mkdir(parents=True)
+    print(f"seed {plan.seed} ...", flush=True)
     began = time.monotonic()
     ran = asyncio.run(carry_out(plan, place, binary=binary))
     counts = tally(ran)
@@ -64,17 +78,20 @@ def _one(
     counts["seconds"] = round(took)
     operations = counts["records sent"] + counts["records read"]
     print(
-        f"seed {seed}: {plan.topology}, {took:.0f} s, {operations} operations, "
+        f"seed {plan.seed}: {plan.topology} on {ran.server}, access {plan.access}, "
+        f"{plan.gateways} gateways, {took:.0f} s, {operations} operations, "
         f"{sum(count for name, count in counts.items() if name.startswith('fault '))} faults, "
         f"{len(ran.anomalies)} anomalies",
         flush=True,
     )
     for anomaly in ran.anomalies[:20]:
         print(f"  {anomaly}", flush=True)
+    (folder / f"{plan.seed}.json").write_text(json.dumps(counts), encoding="utf-8")
     if ran.anomalies:
         print(
-            f"  again: python -m tests.chaos --seed {seed} --runs 1 --seconds {seconds:g} "
-            f"--topology {plan.topology}",
+            f"  again: python -m tests.chaos --seed {plan.seed} --runs 1 --seconds "
+            f"{plan.seconds:g} --topology {plan.topology} --access {plan.access} "
+            f"--gateways {plan.gateways}",
             flush=True,
         )
     else:
@@ -85,6 +102,9 @@ def _one(
 def tally(ran: Ran) -> Counter[str]:
     """What there was of everything."""
     counts: Counter[str] = Counter({f"runs on {ran.plan.topology}": 1})
+    counts[f"runs on {ran.server}"] = 1
+    counts[f"runs with access {ran.plan.access}"] = 1
+    counts["runs with gateways"] = int(ran.plan.gateways > 0)
     counts["anomalies"] = len(ran.anomalies)
     for event in ran.events:
         counts.update(_counted(event))

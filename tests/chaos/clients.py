@@ -38,12 +38,12 @@ from tests.chaos.history import (
     Trouble,
     now,
 )
+from tests.chaos.names import TOPIC
 from tests.chaos.plan import Client
 
 NAME: ContextVar[str] = ContextVar("NAME", default="")
 """The client on whose behalf a task runs; tasks inherit it from those that make them."""
 
-TOPIC = "t"
 _RETRY_S = 0.2
 _TRUNCATED = re.compile(r"partition \S+-(\d+) was truncated: .*?(\d+)(?: to go on from there)?$")
 _OUT_OF_RANGE = re.compile(r"of partition \S+-(\d+) is out of range")

@@ -11,9 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+from tests.chaos.access import Entry
 from tests.chaos.history import Journal, Killed, Stuck, now
+from tests.chaos.names import NAMESPACE
 from tests.chaos.plan import Blow, Client, Plan
-from tests.chaos.replicated import NAMESPACE
 
 _UP_S = 30.0
 _LONG_PAUSE_S = 5.0
@@ -62,8 +63,12 @@ class Hand:
 class Crew:
     """All workers of a run."""
 
-    def __init__(self, plan: Plan, folder: Path, url: str, journal: Journal) -> None:
+    def __init__(
+        self, plan: Plan, folder: Path, journal: Journal, *, url: str, entry: Entry, bootstrap: str
+    ) -> None:
         self._plan, self._folder, self._url, self._journal = plan, folder, url, journal
+        self._entry = entry
+        self._bootstrap = bootstrap
         self._hands: list[Hand] = []
         self._generations = 0
 
@@ -78,19 +83,21 @@ class Crew:
         spec: dict[str, Any] = {
             "name": name,
             "url": self._url,
+            "bootstrap": self._bootstrap,
             "namespace": NAMESPACE,
             "partitions": self._plan.partitions,
             "journal": str(self._folder / f"{name}.jsonl"),
             "seed": self._plan.seed * 1_000 + self._generations,
-            "clients": [asdict(client) for client in self._clients(index)],
+            "clients": [self._specified(client) for client in self._clients(index)],
         }
+        of_kafka = self._clients(index)[0].role.startswith("kafka")
         path = self._folder / f"{name}.spec.json"
         path.write_text(json.dumps(spec), encoding="utf-8")
         errors = (self._folder / f"{name}.log").open("wb")
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "tests.chaos.worker",
+            "tests.chaos.kafka_worker" if of_kafka else "tests.chaos.worker",
             str(path),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -104,6 +111,18 @@ class Crew:
 
     def _clients(self, index: int) -> tuple[Client, ...]:
         return self._plan.workers[index]
+
+    def _specified(self, client: Client) -> dict[str, Any]:
+        fields = asdict(client)
+        if not client.role.startswith("kafka"):
+            fields["config"].update(self._entry.login(client.role))
+        return fields
+
+    def stir(self) -> None:
+        """In each worker a member of the group leaves, and another one comes."""
+        for index, hand in enumerate(self._hands):
+            roles = [client.role.removeprefix("kafka ") for client in self._clients(index)]
+            hand.say("cancel", roles.index("member"))
 
     async def strike(self, blow: Blow) -> str:
         """Make a fault happen to a worker, or to a client in one."""

@@ -56,6 +56,7 @@ class Acked(NamedTuple):
     value: str
     partition: int
     offset: int
+    """-1 if the client was not told."""
 
 
 class Failed(NamedTuple):

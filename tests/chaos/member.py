@@ -9,7 +9,7 @@ from partstream.client.consumer import Consumer
 from partstream.client.listener import RebalanceListener
 from partstream.errors import CommitFailed, PartstreamError, StoreUnavailable
 from partstream.model import TopicPartition
-from tests.chaos.clients import TOPIC, World, is_explained, note, persist
+from tests.chaos.clients import World, is_explained, note, persist
 from tests.chaos.history import (
     Assigned,
     Began,
@@ -20,6 +20,7 @@ from tests.chaos.history import (
     Owning,
     now,
 )
+from tests.chaos.names import TOPIC
 from tests.chaos.plan import Client
 
 

@@ -8,72 +8,24 @@ from __future__ import annotations
 
 import random
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
+from tests.chaos.faults import (
+    ACCESS_FAULTS,
+    ACCESSES,
+    CLIENT_FAULTS,
+    GATEWAY_FAULTS,
+    SERVER_FAULTS,
+    SLOW_FAULTS,
+    TOPOLOGIES,
+    Access,
+    Topology,
+)
 from tests.chaos.judge import Promise
 
-Topology: TypeAlias = Literal["standalone", "torn", "cluster", "cluster-loose", "sentinel"]
-
-TOPOLOGIES: tuple[Topology, ...] = ("standalone", "torn", "cluster", "cluster-loose", "sentinel")
-
-_SERVER_FAULTS: dict[Topology, tuple[str, ...]] = {
-    "standalone": (
-        "kill",
-        "restart",
-        "pause",
-        "cut",
-        "refuse",
-        "lose_bytes",
-        "client_kill",
-        "script_flush",
-        "full",
-    ),
-    "torn": ("tear", "tear", "kill", "cut", "pause", "client_kill"),
-    "cluster": (
-        "kill_primary",
-        "kill_primary",
-        "kill_replica",
-        "failover",
-        "failover_and_back",
-        "pause_primary",
-        "pause_primary_briefly",
-        "move_slots",
-        "move_slots_at_once",
-        "client_kill",
-        "cut_replicas",
-        "script_flush",
-        "full",
-    ),
-    "cluster-loose": (
-        "kill_primary",
-        "restart_primary",
-        "failover",
-        "failover_and_back",
-        "pause_primary",
-        "pause_primary_briefly",
-        "client_kill",
-        "cut_replicas",
-    ),
-    "sentinel": (
-        "kill_primary",
-        "failover",
-        "pause_primary",
-        "pause_primary_briefly",
-        "client_kill",
-        "cut_replicas",
-        "script_flush",
-        "full",
-    ),
-}
-"""`torn` loses the end of its file with a crash; `cluster-loose` acknowledges without replicas."""
-
-_SLOW_FAULTS: dict[Topology, tuple[str, ...]] = {
-    "cluster": ("rolling_restart", "add_and_remove", "add_and_remove")
-}
 _LONG_S = 25.0
-"""Runs of so many seconds have time for the slow ones, too."""
-
-_CLIENT_FAULTS = ("kill_worker", "pause_worker", "pause_worker_long", "cancel_client")
+"""Runs of so many seconds have time for the slow faults, too."""
+_GATEWAYS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +45,8 @@ class Blow:
 class Client:
     """One client, and its configs by their names."""
 
-    role: Literal["producer", "member", "reader"]
+    role: Literal["producer", "member", "reader", "kafka producer", "kafka member"]
+    """Those of Kafka are librdkafka's, and come through a gateway."""
     config: dict[str, Any]
     manner: dict[str, Any]
     """How its user behaves."""
@@ -105,6 +58,11 @@ class Plan:
 
     seed: int
     topology: Topology
+    server: int
+    """Chooses the server's version: a number to take modulo those that there are."""
+    access: Access
+    gateways: int
+    """How many gateways there are; with any, the last worker is one of Kafka clients."""
     partitions: int
     min_insync_replicas: int
     fsync: str
@@ -118,41 +76,68 @@ class Plan:
     @property
     def promise(self) -> Promise:
         """What must hold of it."""
-        return Promise(may_lose=self.topology in ("torn", "cluster-loose"))
+        return _promise(self.topology)
 
     def as_dict(self) -> dict[str, Any]:
         """For whoever replays it."""
         return asdict(self)
 
 
-def draw(seed: int, *, seconds: float, topology: Topology | None = None, workers: int = 2) -> Plan:
+def draw(
+    seed: int,
+    *,
+    seconds: float,
+    topology: Topology | None = None,
+    access: Access | None = None,
+    gateways: int | None = None,
+    workers: int = 2,
+) -> Plan:
     """The plan of a seed.
 
     Args:
         seconds: how long faults go on; runs take about 20 s more.
-        topology: in place of the one that the seed would give.
-        workers: how many processes the clients live in.
+        topology, access, gateways: in place of what the seed would give.
+        workers: how many processes the clients of the library live in.
     """
     rng = random.Random(seed)
     drawn = rng.choice(TOPOLOGIES)
     kind = topology or drawn
     replicated = kind not in ("standalone", "torn")
     loose = kind == "cluster-loose"
-    faults = _SERVER_FAULTS[kind]
+    promise = _promise(kind)
+    server = rng.randrange(1 << 16)
+    drawn_access = rng.choice(ACCESSES[kind])
+    drawn_gateways = rng.choice((0, _GATEWAYS))
+    entry = access or drawn_access
+    # Kafka clients are not told of what Redis takes back, so they are not judged by it either.
+    doors = 0 if promise.may_lose else drawn_gateways if gateways is None else gateways
+    faults = SERVER_FAULTS[kind] + ACCESS_FAULTS[entry]
     if seconds >= _LONG_S:
-        faults += _SLOW_FAULTS.get(kind, ())
+        faults += SLOW_FAULTS.get(kind, ())
     acks: int | str = 1 if loose and rng.random() < 0.5 else "all"
+    crew = [_clients(rng, acks, worker) for worker in range(workers)]
+    if doors:
+        crew.append(_kafka_clients(rng))
     return Plan(
         seed=seed,
         topology=kind,
+        server=server,
+        access=entry,
+        gateways=doors,
         partitions=rng.choice([3, 4, 6]),
         min_insync_replicas=2 if replicated and not loose else 1,
         fsync="always" if kind != "torn" and rng.random() < 0.7 else "everysec",
         seconds=seconds,
-        workers=tuple(_clients(rng, acks, worker) for worker in range(workers)),
+        workers=tuple(crew),
         server_blows=_blows(rng, faults, seconds, 0.3, 2.5),
-        client_blows=_blows(rng, _CLIENT_FAULTS, seconds, 2.0, 8.0),
+        client_blows=_blows(
+            rng, CLIENT_FAULTS + (GATEWAY_FAULTS if doors else ()), seconds, 2.0, 8.0
+        ),
     )
+
+
+def _promise(topology: Topology) -> Promise:
+    return Promise(may_lose=topology in ("torn", "cluster-loose"))
 
 
 def _clients(rng: random.Random, acks: int | str, worker: int) -> tuple[Client, ...]:
@@ -225,6 +210,39 @@ def _reader(rng: random.Random) -> Client:
         },
         {"seek": rng.choice([0.0, 0.02, 0.05]), "work": rng.choice([0.02, 0.1])},
     )
+
+
+def _kafka_clients(rng: random.Random) -> tuple[Client, ...]:
+    """What librdkafka is configured with, by its own names."""
+    producers = [
+        Client(
+            "kafka producer",
+            {
+                "linger.ms": rng.choice([0, 5, 20]),
+                "batch.size": rng.choice([500, 2_000, 65_536]),
+                "max.in.flight.requests.per.connection": rng.choice([1, 5]),
+                "compression.type": rng.choice(["none", "none", "lz4"]),
+                "request.timeout.ms": rng.choice([2_000, 5_000]),
+                "delivery.timeout.ms": rng.choice([8_000, 60_000]),
+            },
+            {
+                "keys": rng.choice([2, 5, 20]),
+                "burst": rng.choice([1, 5, 30]),
+                "pause": rng.choice([0.02, 0.05, 0.1]),
+                "size": rng.choice([0, 30, 300]),
+            },
+        )
+        for _ in range(rng.choice([1, 2]))
+    ]
+    members = [
+        Client(
+            "kafka member",
+            {"fetch.wait.max.ms": rng.choice([50, 500]), "max.partition.fetch.bytes": 100_000},
+            {"work": rng.choice([0.0, 0.005, 0.05]), "commit_every": rng.choice([1, 3, 10])},
+        )
+        for _ in range(rng.choice([1, 2]))
+    ]
+    return (*producers, *members)
 
 
 def _blows(

@@ -16,12 +16,11 @@ from partstream.embedded.sentinel import EmbeddedSentinel
 from partstream.embedded.server import EmbeddedServer
 from partstream.store.keys import Keys
 from partstream.store.slots import partition_slot, slot_of
-from tests.chaos.clients import TOPIC
+from tests.chaos.access import Entry
+from tests.chaos.names import GROUP, NAMESPACE, TOPIC
 from tests.chaos.plan import Blow, Plan
 from tests.chaos.servers import Servers, until
 
-NAMESPACE = "chaos"
-GROUP = "g"
 _BRIEFLY_S = 0.8
 """Less than the node timeout."""
 
@@ -29,10 +28,13 @@ _BRIEFLY_S = 0.8
 class Cluster(Servers):
     """Three primaries with a replica each, which keep their data over restarts."""
 
-    def __init__(self, plan: Plan, binary: Path | None) -> None:
+    def __init__(self, plan: Plan, binary: Path | None, entry: Entry) -> None:
+        self.entry = entry
         self._partitions = plan.partitions
         self._cluster = EmbeddedCluster(
             binary=binary,
+            aclfile=entry.aclfile,
+            tls=entry.tls,
             config={
                 "appendonly": "yes",
                 "appendfsync": plan.fsync,
@@ -102,6 +104,18 @@ class Cluster(Servers):
         replica = (await asyncio.to_thread(self._cluster.replicas_of, node))[0]
         await self.in_thread(self._cluster.failover, replica.index)
         return f"node {node.index} to {replica.index}"
+
+    async def do_promote_in_rebalance(self, blow: Blow) -> str:
+        """The group changes hands while its members come and go (the crew sees to that)."""
+        slot = slot_of(Keys(NAMESPACE).group(GROUP).group)
+        node = await asyncio.to_thread(self._cluster.owner_of, slot)
+        if blow.pick % 2:
+            return f"planned, {await self._hand_over(node)}"
+        await self.in_thread(node.kill)
+        await self.in_thread(self._cluster.wait_taken_over, node)
+        await self.in_thread(node.start)
+        await self._whole()
+        return f"killed, node {node.index}"
 
     async def do_pause_primary(self, blow: Blow) -> str:
         """Frozen until another took over, and then it goes on, and does not know."""
@@ -201,8 +215,12 @@ class Sentinel(Servers):
     one of them still follows the old primary, and confirms what the new one never gets.
     """
 
-    def __init__(self, plan: Plan, binary: Path | None) -> None:
-        self._sentinel = EmbeddedSentinel(binary=binary, config={"min-replicas-to-write": 1})
+    def __init__(self, plan: Plan, binary: Path | None, entry: Entry) -> None:
+        self.entry = entry
+        entry.keeps_authority = True
+        self._sentinel = EmbeddedSentinel(
+            binary=binary, tls=entry.tls, config={"min-replicas-to-write": 1, **entry.settings}
+        )
 
     async def __aenter__(self) -> Self:
         await self.in_thread(self._sentinel.start)
@@ -214,6 +232,9 @@ class Sentinel(Servers):
 
     def processes(self) -> list[ServerProcess]:
         return [*self._sentinel.servers, *self._sentinel.sentinels]
+
+    def stores(self) -> list[ServerProcess]:
+        return list(self._sentinel.servers)
 
     def primaries(self) -> list[ServerProcess]:
         return [self._sentinel.primary()]

@@ -8,16 +8,20 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from partstream.client.admin import Admin
 from partstream.engine.log import Log
 from partstream.engine.partition import Topic
 from partstream.engine.topics import Topics
-from partstream.errors import PartstreamError, UnknownTopicOrPartition
+from partstream.errors import NoEmbeddedServer, PartstreamError, UnknownTopicOrPartition
 from partstream.model import GroupState
 from partstream.store.store import Store
-from tests.chaos.clients import TOPIC
+from tests.chaos.access import entry_of
+from tests.chaos.binaries import binary_for
 from tests.chaos.crew import Crew
+from tests.chaos.faults import GATEWAY_FAULTS
+from tests.chaos.gateways import Gateways
 from tests.chaos.history import (
     Calm,
     Committed,
@@ -34,8 +38,10 @@ from tests.chaos.history import (
     now,
 )
 from tests.chaos.judge import Anomaly, judge
+from tests.chaos.names import GROUP, NAMESPACE, TOPIC
+from tests.chaos.parted import Parted
 from tests.chaos.plan import Blow, Plan
-from tests.chaos.replicated import GROUP, NAMESPACE, Cluster, Sentinel
+from tests.chaos.replicated import Cluster, Sentinel
 from tests.chaos.servers import Servers, Standalone
 from tests.engine.logs import check, records_of, stored_from
 
@@ -50,6 +56,8 @@ class Ran:
     """What came of a run."""
 
     plan: Plan
+    server: str
+    """Product and version."""
     folder: Path
     events: list[Event]
     anomalies: list[Anomaly]
@@ -57,11 +65,16 @@ class Ran:
 
 def servers_of(plan: Plan, folder: Path, binary: Path | None) -> Servers:
     """The servers that a plan asks for."""
-    if plan.topology in ("standalone", "torn"):
-        return Standalone(plan, folder, binary)
-    if plan.topology == "sentinel":
-        return Sentinel(plan, binary)
-    return Cluster(plan, binary)
+    entry = entry_of(plan.access, folder)
+    match plan.topology:
+        case "standalone" | "torn":
+            return Standalone(plan, folder, binary, entry)
+        case "sentinel":
+            return Sentinel(plan, binary, entry)
+        case "parted":
+            return Parted(plan, binary, entry)
+        case _:
+            return Cluster(plan, binary, entry)
 
 
 async def carry_out(plan: Plan, folder: Path, *, binary: Path | None = None) -> Ran:
@@ -69,48 +82,80 @@ async def carry_out(plan: Plan, folder: Path, *, binary: Path | None = None) -> 
 
     Args:
         folder: an empty one, for journals and logs; they stay.
-        binary: the server to run. Default: the one that `find_binary` finds.
+        binary: the server to run. Default: the one that the plan chooses of those that are found.
+
+    Raises:
+        NoEmbeddedServer: no server here does what the plan asks for.
     """
-    (folder / "plan.json").write_text(json.dumps(plan.as_dict(), indent=1), encoding="utf-8")
+    chosen = binary_for(plan, binary)
+    if chosen is None:
+        raise NoEmbeddedServer("no server here was built with TLS")
+    fields = {**plan.as_dict(), "chosen": chosen.label}
+    (folder / "plan.json").write_text(json.dumps(fields, indent=1), encoding="utf-8")
     journal = Journal(folder / "conductor.jsonl")
     try:
         async with AsyncExitStack() as stack:
-            servers = await stack.enter_async_context(servers_of(plan, folder, binary))
+            servers = await stack.enter_async_context(servers_of(plan, folder, chosen.path))
             stack.callback(servers.keep_logs, folder)
             await _prepare(plan, servers)
-            crew = Crew(plan, folder, servers.url, journal)
+            entry = servers.entry
+            gateways = Gateways(plan.gateways, servers.url, entry.login("gateway"), folder, journal)
+            stack.push_async_callback(gateways.end)
+            await gateways.begin()
+            crew = Crew(
+                plan,
+                folder,
+                journal,
+                url=servers.url,
+                entry=entry,
+                bootstrap=gateways.bootstrap,
+            )
             stack.push_async_callback(crew.end)
             await crew.begin()
-            await _conduct(plan, servers, crew, journal)
+            await _conduct(plan, servers, crew, gateways, journal)
     finally:
         journal.close()
     events = await asyncio.to_thread(load, folder)
-    return Ran(plan, folder, events, await asyncio.to_thread(judge, events, plan.promise))
+    anomalies = await asyncio.to_thread(judge, events, plan.promise)
+    return Ran(plan, chosen.label, folder, events, anomalies)
 
 
 async def _prepare(plan: Plan, servers: Servers) -> None:
-    async with Admin(servers.inner_url, namespace=NAMESPACE) as admin:
+    async with Admin(servers.inner_url, namespace=NAMESPACE, **servers.entry.ours()) as admin:
         await admin.create_topic(
             TOPIC, plan.partitions, config={"min.insync.replicas": plan.min_insync_replicas}
         )
     await asyncio.to_thread(servers.filled)
 
 
-async def _conduct(plan: Plan, servers: Servers, crew: Crew, journal: Journal) -> None:
+async def _conduct(
+    plan: Plan, servers: Servers, crew: Crew, gateways: Gateways, journal: Journal
+) -> None:
+    async def strike_servers(blow: Blow) -> str:
+        if blow.name == "promote_in_rebalance":
+            crew.stir()
+        return await servers.strike(blow)
+
+    async def strike_clients(blow: Blow) -> str:
+        one = gateways if blow.name in GATEWAY_FAULTS else crew
+        return await one.strike(blow)
+
     until = now() + plan.seconds
     async with asyncio.TaskGroup() as tracks:
-        tracks.create_task(_strike(plan.server_blows, until, servers.strike, journal))
-        tracks.create_task(_strike(plan.client_blows, until, crew.strike, journal))
+        tracks.create_task(_strike(plan.server_blows, until, strike_servers, journal))
+        tracks.create_task(_strike(plan.client_blows, until, strike_clients, journal))
     calm = now()
     journal.write(Calm(calm))
-    async with Admin(servers.inner_url, namespace=NAMESPACE) as admin:
+    ours = servers.entry.ours()
+    async with Admin(servers.inner_url, namespace=NAMESPACE, **ours) as admin:
         await _converge(admin, plan, calm, journal)
         await asyncio.sleep(max(0.0, calm + _PEACE_S - now()))
         if await crew.tell("finish", "finished", _BOUND_S):
             await _catch_up(admin, journal)
             await crew.tell("drain", "drained", _BOUND_S)
     await crew.end()
-    await _read_all(servers.inner_url, journal)
+    await gateways.finish()
+    await _read_all(servers.inner_url, ours, journal)
 
 
 async def _strike(
@@ -170,9 +215,9 @@ async def _catch_up(admin: Admin, journal: Journal) -> None:
         journal.write(Stuck(now(), "group", missing))
 
 
-async def _read_all(url: str, journal: Journal) -> None:
+async def _read_all(url: str, ours: dict[str, Any], journal: Journal) -> None:
     """Write down what the logs and the group hold."""
-    store = await Store.connect(url, namespace=NAMESPACE)
+    store = await Store.connect(url, namespace=NAMESPACE, options=ours)
     topics = Topics(store)
     try:
         topic = await topics.get(TOPIC, fresh=True)
@@ -182,7 +227,7 @@ async def _read_all(url: str, journal: Journal) -> None:
     finally:
         topics.close()
         await store.close()
-    async with Admin(url, namespace=NAMESPACE) as admin:
+    async with Admin(url, namespace=NAMESPACE, **ours) as admin:
         offsets = await admin.list_group_offsets(GROUP)
         journal.write(*(Committed(name.partition, at.offset) for name, at in offsets.items()))
 

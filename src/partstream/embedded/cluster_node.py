@@ -70,6 +70,11 @@ class ClusterNode(ServerProcess):
             settings["aclfile"] = quoted(str(users))
         return settings
 
+    @property
+    def known_bus_port(self) -> int:
+        """The bus port that other nodes are told: another one than its own behind a proxy."""
+        return int(str(self._config.get("cluster-announce-bus-port", self.bus_port)))
+
     def node_id(self) -> str:
         """Its 40-character name in the cluster."""
         return resp.text(self.command("CLUSTER", "MYID"))

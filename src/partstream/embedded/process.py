@@ -186,6 +186,16 @@ class ServerProcess(ABC):
 
     # What it does.
 
+    def configure(self, config: Settings) -> None:
+        """Add lines to its config file, which win over all others.
+
+        Raises:
+            IllegalState: it was started before.
+        """
+        if self._process is not None:
+            raise IllegalState("the server has its config file already")
+        self._config.update(config)
+
     def start(self) -> Self:
         """Start the server, and wait until it answers.
 

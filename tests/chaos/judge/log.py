@@ -90,10 +90,10 @@ def kept(seen: View, promise: Promise) -> Iterator[Anomaly]:
     lasting: dict[tuple[str, int], float] = {}
     acks = seen.of(Acked)
     for ack in acks:
-        if seen.stored(ack.partition, ack.offset) == ack.value:
+        if _is_there(seen, ack):
             lasting[ack.client, ack.partition] = ack.at
     for ack in acks:
-        if seen.stored(ack.partition, ack.offset) == ack.value:
+        if _is_there(seen, ack):
             continue
         now = short(seen.stored(ack.partition, ack.offset))
         what = (
@@ -109,6 +109,12 @@ def kept(seen: View, promise: Promise) -> Iterator[Anomaly]:
             for loss in told[ack.client, ack.partition]
         ):
             yield Anomaly("lost unnoticed", what)
+
+
+def _is_there(seen: View, ack: Acked) -> bool:
+    if ack.offset < 0:
+        return ack.value in seen.values(ack.partition)
+    return seen.stored(ack.partition, ack.offset) == ack.value
 
 
 def false_alarms(seen: View) -> Iterator[Anomaly]:

@@ -24,6 +24,7 @@ class View:
     ends: dict[int, LogEnd] = field(default_factory=dict)
     committed: dict[int, int] = field(default_factory=dict)
     calm: float | None = None
+    _values: dict[int, set[str]] = field(default_factory=dict)
     killed: dict[str, float] = field(default_factory=dict)
 
     def of(self, kind: type[E]) -> list[E]:
@@ -33,6 +34,12 @@ class View:
     def killed_at(self, client: str) -> float | None:
         """When a client was ended by a fault, itself or with its worker."""
         return self.killed.get(client, self.killed.get(worker_of(client)))
+
+    def values(self, partition: int) -> set[str]:
+        """All that a partition holds at the end."""
+        if partition not in self._values:
+            self._values[partition] = {row.value for row in self.rows[partition]}
+        return self._values[partition]
 
     def stored(self, partition: int, offset: int) -> str | None:
         """The value that the log holds there at the end."""

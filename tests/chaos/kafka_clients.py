@@ -1,0 +1,260 @@
+"""Users of librdkafka's clients, each in a thread of its own: they come through a gateway."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+
+from tests.chaos.history import (
+    Acked,
+    Assigned,
+    Began,
+    Closed,
+    CommitBegun,
+    CommitEnded,
+    Crashed,
+    Failed,
+    Gone,
+    Journal,
+    Moved,
+    Read,
+    Sent,
+    Trouble,
+    now,
+)
+from tests.chaos.names import GROUP, TOPIC
+from tests.chaos.plan import Client
+
+_ANY = -1
+"""RD_KAFKA_PARTITION_UA: the partitioner chooses."""
+_FLUSH_S = 60.0
+_ASK_S = 5.0
+_REFUSED = {
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.STALE_MEMBER_EPOCH,
+    KafkaError.FENCED_MEMBER_EPOCH,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError._NO_OFFSET,
+    KafkaError._ASSIGNMENT_LOST,
+}
+"""Answers to a commit that say that nothing was committed."""
+_COMMON = {
+    "socket.timeout.ms": 10_000,
+    "reconnect.backoff.ms": 50,
+    "reconnect.backoff.max.ms": 1_000,
+    "topic.metadata.refresh.interval.ms": 2_000,
+}
+
+
+@dataclass(slots=True)
+class Stage:
+    """What the clients of one worker share."""
+
+    bootstrap: str
+    partitions: int
+    journal: Journal
+    finishing: Event
+    """Producers are to send their last records."""
+    draining: Event
+    """Members are to end."""
+
+
+class Sender:
+    """A producer and its user."""
+
+    def __init__(self, stage: Stage, name: str, client: Client, rng: random.Random) -> None:
+        self._stage, self._name, self._rng = stage, name, rng
+        self._manner = client.manner
+        self.over = Event()
+        """This one is to end, whatever the others do."""
+        self._sent = 0
+        self._producer = Producer(
+            {
+                **_COMMON,
+                "bootstrap.servers": stage.bootstrap,
+                "client.id": name,
+                "enable.idempotence": True,
+                "retry.backoff.ms": 50,
+                "error_cb": self._failed,
+                "logger": logging.getLogger(name),
+                **client.config,
+            }
+        )
+
+    def run(self) -> None:
+        """Send until the end is called; then a last record to each partition."""
+        stage = self._stage
+        stage.journal.write(Began(now(), self._name, "producer", True))
+        try:
+            while not (self.over.is_set() or stage.finishing.is_set()):
+                for _ in range(self._rng.randint(1, self._manner["burst"])):
+                    self._send(f"kafka{self._rng.randrange(self._manner['keys'])}")
+                self._producer.poll(self._rng.uniform(0.2, 1.8) * self._manner["pause"])
+            if not self.over.is_set():
+                for index in range(stage.partitions):
+                    self._send(f"kafka-last{index}", index)
+            self._producer.flush(_FLUSH_S)
+        finally:
+            stage.journal.write(Closed(now(), self._name))
+
+    def _send(self, key: str, partition: int = _ANY) -> None:
+        self._sent += 1
+        value = f"{self._name}/{self._sent}/{'x' * self._rng.randint(0, self._manner['size'])}"
+        self._stage.journal.write(Sent(now(), self._name, key, value))
+        while True:
+            try:
+                self._producer.produce(TOPIC, value, key, partition, on_delivery=self._delivered)
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        raw = message.value()
+        assert raw is not None
+        value, journal = raw.decode(), self._stage.journal
+        partition, offset = message.partition(), message.offset()
+        if error is None:
+            assert partition is not None
+            # Of a batch that turned out to be there already librdkafka may not know it.
+            offset = -1 if offset is None else offset
+            journal.write(Acked(now(), self._name, value, partition, offset))
+        else:
+            journal.write(Failed(now(), self._name, value, error.name(), certain=False))
+
+    def _failed(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._stage.journal.write(Crashed(now(), self._name, str(error)))
+        else:
+            self._stage.journal.write(Trouble(now(), self._name, "error", str(error)))
+
+
+class Member:
+    """A member of the group (KIP-848), and its user."""
+
+    def __init__(self, stage: Stage, name: str, client: Client, rng: random.Random) -> None:
+        self._stage, self._name, self._rng = stage, name, rng
+        self._manner = client.manner
+        self.over = Event()
+        self._commits = 0
+        self._read: dict[int, int] = {}
+        """Partition -> the offset after what was read last."""
+        self._consumer = Consumer(
+            {
+                **_COMMON,
+                "bootstrap.servers": stage.bootstrap,
+                "client.id": name,
+                "group.id": GROUP,
+                "group.protocol": "consumer",
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+                "error_cb": self._failed,
+                "logger": logging.getLogger(name),
+                **client.config,
+            }
+        )
+
+    def run(self) -> None:
+        """Read and commit until the end is called."""
+        self._stage.journal.write(Began(now(), self._name, "member"))
+        try:
+            self._consumer.subscribe(
+                [TOPIC], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+            )
+            batches = 0
+            while not (self.over.is_set() or self._stage.draining.is_set()):
+                got = self._turn()
+                batches += got
+                if batches and (not got or batches >= self._manner["commit_every"]):
+                    batches = 0
+                    self._commit()
+        finally:
+            self._consumer.close()
+            self._stage.journal.write(Closed(now(), self._name))
+
+    def _turn(self) -> bool:
+        messages = self._consumer.consume(50, 0.2)
+        for message in messages:
+            error = message.error()
+            if error is None:
+                self._note(message)
+            else:
+                self._failed(error)
+        if messages and not self._stage.finishing.is_set():
+            time.sleep(self._rng.random() * self._manner["work"])
+        return bool(messages)
+
+    def _note(self, message: Message) -> None:
+        value, partition, offset = message.value(), message.partition(), message.offset()
+        assert value is not None
+        assert partition is not None
+        assert offset is not None
+        self._stage.journal.write(Read(now(), self._name, partition, offset, [value.decode()]))
+        self._read[partition] = offset + 1
+
+    def _commit(self) -> None:
+        if not self._read:
+            return
+        self._commits += 1
+        number, at = self._commits, now()
+        offsets = [TopicPartition(TOPIC, index, at) for index, at in self._read.items()]
+        journal = self._stage.journal
+        journal.write(
+            *(CommitBegun(at, self._name, number, row.partition, row.offset) for row in offsets)
+        )
+        outcome, text = "ok", ""
+        try:
+            rows = self._consumer.commit(offsets=offsets, asynchronous=False)
+            errors = [row.error for row in rows or () if row.error is not None]
+            if errors:
+                outcome, text = _outcome(errors[0]), str(errors[0])
+        except KafkaException as error:
+            outcome, text = _outcome(error.args[0]), str(error)
+        journal.write(CommitEnded(now(), self._name, number, outcome, text))
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        journal = self._stage.journal
+        for row in partitions:
+            try:
+                (found,) = consumer.committed([row], timeout=_ASK_S)
+            except KafkaException as error:
+                journal.write(
+                    Trouble(now(), self._name, "committed", str(error)),
+                    Moved(now(), self._name, row.partition, -1),
+                )
+            else:
+                at = -1 if found.offset == OFFSET_INVALID else found.offset
+                journal.write(Assigned(now(), self._name, row.partition, at))
+
+    def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._commit()
+        self._lost(_, partitions)
+
+    def _lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        for row in partitions:
+            self._read.pop(row.partition, None)
+            self._stage.journal.write(Gone(now(), self._name, row.partition))
+
+    def _failed(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._stage.journal.write(Crashed(now(), self._name, str(error)))
+        else:
+            self._stage.journal.write(Trouble(now(), self._name, "error", str(error)))
+
+
+def _outcome(error: Any) -> str:
+    return "failed" if error.code() in _REFUSED else "unknown"
