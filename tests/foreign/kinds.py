@@ -52,13 +52,16 @@ def _pythons(
         (version, (f"{package}=={version}", *_CODECS), old),
         ("new", (), new),
     ):
+        lacks = _LACKS[module]
+        if (package, named) == ("kafka-python", "2.0.2"):
+            lacks |= {"static"}
         yield Kind(
             f"{package}-{named}",
             functools.partial(builds.python, module, *requirements),
             "python",
             assignors=assignors,
             partitioner="crc32" if module == "confluent" else "murmur2",
-            lacks=_LACKS[module],
+            lacks=lacks,
         )
 
 
@@ -74,8 +77,9 @@ KINDS: tuple[Kind, ...] = (
         codecs=("none", "gzip", "snappy", "lz4"),
         # Its only one, which no other client knows.
         assignors=("its own",),
+        lacks=frozenset({"static"}),
     ),
     *_pythons("confluent-kafka", "confluent", "2.0.2", old=_LIBRDKAFKA, new=_LIBRDKAFKA_NEW),
-    *_pythons("kafka-python", "kafka_python", "2.0.2", old=_JAVA[:3], new=_JAVA),
+    *_pythons("kafka-python", "kafka_python", "2.0.2", old=_JAVA[:2], new=_JAVA),
     *_pythons("aiokafka", "aiokafka", "0.10.0", old=_JAVA[:3], new=_JAVA[:3]),
 )

@@ -328,3 +328,32 @@ async def test_the_library_shares_a_group_with_a_client_of_the_gateway(
             ((_, mine),) = held
             assert {mine, record.partition} == {0, 1}
             assert held[0][0] == topic
+
+
+async def test_offsets_for_a_member_of_a_classic_group(redis_url: str, namespace: str) -> None:
+    """Whatever generation it names: Kafka checks the epochs of KIP-848's members alone."""
+    async with (
+        gateway(redis_url, namespace, group_initial_rebalance_delay_ms=0) as running,
+        await Client.connect(running) as client,
+    ):
+        await create(client, "t")
+        joined = await client.ask(
+            11,
+            2,
+            group_id="g",
+            session_timeout=10_000,
+            rebalance_timeout=10_000,
+            member_id="",
+            protocol_type="consumer",
+            protocols=[{"name": "range", "metadata": b""}],
+        )
+        assert joined.error_code == 0
+        asked = {
+            "group_id": "g",
+            "topics": [{"name": "t", "partition_indexes": [0]}],
+            "member_epoch": 7,
+        }
+        for member in (joined.member_id, "nobody"):
+            answer = await client.ask(9, 9, groups=[{**asked, "member_id": member}])
+            assert answer.groups[0].error_code == 0
+            assert answer.groups[0].topics[0].partitions[0].committed_offset == -1

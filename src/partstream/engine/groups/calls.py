@@ -173,11 +173,17 @@ class GroupCalls:
 
     async def delist(self, group_id: str) -> None:
         """Take a deleted group out of the list of groups, unless it was made again meanwhile."""
-        groups, key = self._store.keys.meta.groups, self.keys(group_id).group
+        groups = self._store.keys.meta.groups
         await self._store.execute("HDEL", groups, group_id, key=groups)
-        kind = await self._store.execute("HGET", key, "type", key=key)
+        kind = await self.kind(group_id)
         if kind is not None:
-            await self.enlist(group_id, kind.decode())
+            await self.enlist(group_id, kind)
+
+    async def kind(self, group_id: str) -> str | None:
+        """The type of a group; None if there is no such group."""
+        key = self.keys(group_id).group
+        kind: bytes | None = await self._store.execute("HGET", key, "type", key=key)
+        return None if kind is None else kind.decode()
 
     async def listed(self) -> dict[str, str]:
         """Every group that was ever made and not deleted: id -> type."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from partstream.engine.partition import Topic
-from partstream.errors import PartstreamError, StaleMemberEpoch, UnknownMemberId, UnknownTopicId
+from partstream.errors import PartstreamError, StaleMemberEpoch, UnknownTopicId
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.faults import NONE, UNKNOWN_TOPIC_ID, group_code_of
@@ -53,12 +53,9 @@ async def _check_member(broker: Broker, asked: Struct) -> None:
     """A member of a consumer group says who it is: one that was fenced gets no answer."""
     if not getattr(asked, "member_id", None) or asked.member_epoch < 0:
         return
-    try:
-        view = await broker.groups.calls.look(asked.group_id, asked.member_id)
-    except UnknownMemberId:
-        if (await broker.groups.describe(asked.group_id)).type != "consumer":
-            return  # members of classic groups have no epochs
-        raise
+    if await broker.groups.calls.kind(asked.group_id) != "consumer":
+        return  # of members of classic groups Kafka does not check the generation
+    view = await broker.groups.calls.look(asked.group_id, asked.member_id)
     if view.row.epoch != asked.member_epoch:
         raise StaleMemberEpoch(f"the member's epoch is {view.row.epoch}, not {asked.member_epoch}")
 
