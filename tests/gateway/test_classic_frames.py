@@ -239,7 +239,7 @@ async def test_a_rebalance_of_an_old_and_a_new_client(redis_url: str, namespace:
         joining = asyncio.create_task(join(two, version=3, protocols=OTHER))
 
         async def preparing() -> bool:
-            return (await described(one)).group_state == "PreparingRebalance"
+            return bool((await described(one)).group_state == "PreparingRebalance")
 
         await until(preparing)
         seen = await described(one)
@@ -274,7 +274,7 @@ def preparing_seen_by(client: Client) -> Any:
     """Whether another client sees that the group waits for its members."""
 
     async def look() -> bool:
-        return (await described(client)).group_state == "PreparingRebalance"
+        return bool((await described(client)).group_state == "PreparingRebalance")
 
     return look
 
