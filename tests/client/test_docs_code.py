@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+
+from tests.gateway.gateways import gateway
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
@@ -57,3 +60,14 @@ def run(code: str, url: str, namespace: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+async def test_the_client_of_the_gateway_runs(redis_url: str, namespace: str) -> None:
+    (code,) = blocks(ROOT / "docs" / "gateway" / "running.md")
+    async with gateway(redis_url, namespace) as running:
+        own = code.replace("localhost:9092", f"{running.address[0]}:{running.address[1]}")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", own.replace("range(2)", "range(1)"), stdout=subprocess.PIPE
+        )
+        printed, _ = await process.communicate()
+    assert printed == b"b'from Python'\n"

@@ -70,15 +70,15 @@ def render() -> str:
         inherited = base.model_fields if base is not None else {}
         parts.append(f"\n## {title}\n" + (f"\n{intro}\n" if intro else ""))
         parts.extend(
-            _entry(name, field)
+            entry(name, field)
             for name, field in model.model_fields.items()
             if name not in inherited
         )
     return "".join(parts)
 
 
-def _entry(name: str, field: FieldInfo) -> str:
-    facts = [_type(field.annotation), f"default {_default(name, field)}"]
+def entry(name: str, field: FieldInfo) -> str:
+    facts = [_type(field.annotation), f"default {_default(name.replace('.', '_'), field)}"]
     bounds = _bounds(field)
     if bounds:
         facts.append(bounds)
