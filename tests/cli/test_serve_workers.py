@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from confluent_kafka.admin import AdminClient
 
 from partstream.embedded.server import EmbeddedServer
 from tests.cli.test_serve_command import SERVE, serving
+from tests.gateway.test_listeners import Authority
 from tests.waiting import wait_until
 
 LINUX = pytest.mark.skipif(
@@ -178,11 +180,55 @@ def test_a_second_signal_ends_at_once(fresh_server: EmbeddedServer, workers: int
         producer.purge()
 
 
+def test_draining_ends_although_redis_does_not_answer(fresh_server: EmbeddedServer) -> None:
+    with serving("--url", fresh_server.url, "-X", "drain.timeout.ms=1000") as (process, address):
+        producer = Producer({"bootstrap.servers": address})
+        producer.produce("t", b"v")
+        assert producer.flush(60) == 0
+        fresh_server.pause()
+        producer.produce("t", b"v")
+        producer.poll(1)
+        process.send_signal(signal.SIGTERM)
+        begun = time.monotonic()
+        assert process.wait(60) == 0
+        took = time.monotonic() - begun
+        fresh_server.resume()
+        producer.purge()
+        assert took < 9, "it did not wait for request.timeout.ms"
+
+
+@LINUX
+def test_sighup_renews_the_certificates_of_every_worker(
+    redis_url: str, namespace: str, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    options = ("--url", redis_url, "--namespace", namespace, "--workers", "2")
+    keystore = f"ssl.keystore.location={authority.keystore}"
+    slow = "ssl.reload.interval.ms=3600000"
+    listen = ("--listen", "SSL://127.0.0.1:0")
+    with serving(*options, *listen, "-X", keystore, "-X", slow) as (process, address):
+
+        def shown() -> bool:
+            host, _, port = address.rpartition(":")
+            with (
+                socket.create_connection((host, int(port)), timeout=10) as plain,
+                authority.client().wrap_socket(plain, server_hostname=host) as secure,
+            ):
+                told = secure.getpeercert() or {}
+            return ("DNS", "new.example") in told["subjectAltName"]
+
+        assert not any(shown() for _ in range(8))
+        authority.renew("new.example")
+        process.send_signal(signal.SIGHUP)
+        # Each connection goes to one of the workers, by chance.
+        wait_until(lambda: all(shown() for _ in range(16)), within=30)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_clients_move_on_to_another_gateway(
     redis_url: str, namespace: str, number: signal.Signals
 ) -> None:
-    """One of two gateways goes while records are produced: none is lost, and none is there twice."""
+    """One of two goes while records are produced: none is lost, and none is there twice."""
     options = ("--url", redis_url, "--namespace", namespace)
     with serving(*options) as (one, first), serving(*options) as (_, second):
         failed: list[object] = []

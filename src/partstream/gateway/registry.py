@@ -26,6 +26,8 @@ _REGISTER = Script("gateway/register")
 _LEAVE = Script("gateway/leave")
 _MEMORY_MS = 7 * 86_400_000
 """How long the address of a gateway that is gone keeps its node id."""
+_GOODBYE_S = 1.0
+"""How long it may take to tell the others of the end: without a word they notice, too."""
 _ANY = ""
 """In place of a listener's name: the first address of each gateway."""
 _MOST_RANKS = 100_000
@@ -149,14 +151,16 @@ class Registry:
 
     async def close(self) -> None:
         """Tell the others that this gateway ends."""
-        if self._task is None:
+        task, self._task = self._task, None
+        if task is None:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         key = self._store.keys.meta.gateways
         try:
-            await self._store.run(_LEAVE, [key], [self.me.id, self._instance], idempotent=True)
-        except PartstreamError as error:
+            async with asyncio.timeout(_GOODBYE_S):
+                await self._store.run(_LEAVE, [key], [self.me.id, self._instance], idempotent=True)
+        except (PartstreamError, TimeoutError) as error:
             _logger.debug("the others will miss this gateway: %s", error)
 
     def replicas(self, topic_id: str, index: int) -> tuple[Node, ...]:
