@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 
@@ -10,6 +11,8 @@ import pytest
 from partstream.sync.admin import Admin
 from partstream.sync.consumer import Consumer
 from tests.cli.conftest import Cli
+from tests.engine.classic_members import ClassicMember, assignment, subscription
+from tests.engine.group_members import rig
 
 
 @pytest.fixture
@@ -153,3 +156,29 @@ def test_delete_asks_on_a_terminal(
 )
 def test_wrong_usage_of_reset(cli: Cli, words: tuple[str, ...], text: str) -> None:
     assert text in cli.run("groups", "reset-offsets", "billing", *words, code=2).stderr
+
+
+def test_a_classic_group_with_a_member(billing: Cli) -> None:
+    async def join() -> None:
+        async with rig(billing.url, billing.namespace) as engine:
+            member = ClassicMember(
+                engine.groups, "java", protocols=[("range", subscription("orders"))]
+            )
+            await member.join()
+            await member.sync({member.id: assignment("orders", 0, 1)})
+
+    asyncio.run(join())
+    assert billing.json("groups", "list")[1] == {
+        "group_id": "java",
+        "type": "classic",
+        "state": "stable",
+    }
+    (group,) = billing.json("groups", "describe", "java")
+    assert (group["type"], group["assignor"]) == ("classic", "range")
+    assert [at["partition"] for at in group["members"][0]["assignment"]] == [0, 1]
+    assert "orders 0,1" in billing.out("groups", "describe", "java")
+    refused = billing.run(
+        "groups", "reset-offsets", "java", "--to-latest", "--topic", "orders", "--execute", code=1
+    )
+    assert "members" in refused.stderr
+    assert "member" in billing.run("groups", "delete", "java", "--yes", code=1).stderr

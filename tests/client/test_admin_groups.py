@@ -21,6 +21,8 @@ from partstream.errors import (
 from partstream.model import GroupState, OffsetAndMetadata, TopicPartition
 from partstream.store.store import Store
 from tests.client.appending import append
+from tests.engine.classic_members import ClassicMember, assignment, subscription
+from tests.engine.group_members import rig
 
 ZERO, ONE = TopicPartition("orders", 0), TopicPartition("orders", 1)
 
@@ -165,3 +167,44 @@ async def test_offsets_of_a_deleted_topic_are_not_those_of_the_next(
         assert (await admin.describe_group("billing")).lags == ()
         await admin.create_topic("orders", 2)
         assert await admin.list_group_offsets("billing") == {}
+
+
+async def test_a_classic_group_is_a_group_like_others(redis_url: str, namespace: str) -> None:
+    async with (
+        admin_with_orders(redis_url, namespace) as admin,
+        rig(redis_url, namespace) as engine,
+    ):
+        topic = await engine.topics.get("orders")
+        member = ClassicMember(
+            engine.groups, "billing", protocols=[("range", subscription("orders"))]
+        )
+        await member.join()
+        await member.sync({member.id: assignment("orders", 0, 1)})
+        await engine.groups.commit(
+            "billing",
+            {(topic.id, 0): OffsetAndMetadata(4)},
+            member_id=member.id,
+            member_epoch=member.generation,
+        )
+        (listed,) = await admin.list_groups()
+        assert (listed.type, listed.state) == ("classic", GroupState.STABLE)
+        assert listed.protocol_type == "consumer"
+        group = await admin.describe_group("billing")
+        assert (group.assignor, group.epoch) == ("range", member.generation)
+        (seen,) = group.members
+        assert (seen.client_id, seen.host) == ("client", "/127.0.0.1")
+        assert seen.subscribed_topics == ("orders",)
+        assert seen.assignment == (ZERO, ONE)
+        assert {lag.partition: lag.lag for lag in group.lags} == {ZERO: 6, ONE: None}
+        with pytest.raises(NonEmptyGroup):
+            await admin.reset_offsets("billing", "earliest")
+        with pytest.raises(GroupSubscribedToTopic):
+            await admin.delete_group_offsets("billing", [ZERO])
+        with pytest.raises(NonEmptyGroup):
+            await admin.delete_group("billing")
+        await member.leave()
+        assert (await admin.describe_group("billing")).state == GroupState.EMPTY
+        (change,) = await admin.reset_offsets("billing", "earliest")
+        assert (change.before, change.after) == (4, 0)
+        await admin.delete_group("billing")
+        assert await admin.list_groups() == []

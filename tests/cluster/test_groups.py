@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from partstream.model import OffsetAndMetadata
+from partstream.model import GroupState, OffsetAndMetadata
+from tests.engine.classic_members import ClassicMember
 from tests.engine.group_members import Member, rig, settle
+from tests.waiting import until
 
 
 async def test_groups_work_wherever_their_slot_is(cluster_url: str, namespace: str) -> None:
@@ -45,3 +47,19 @@ async def test_bells_ring_across_the_cluster(cluster_url: str, namespace: str) -
         watch.cancel()
         await settle(old, new)
         assert len(old.owned) == len(new.owned) == 1
+
+
+async def test_classic_groups_of_two_processes_work_wherever_their_slot_is(
+    cluster_url: str, namespace: str
+) -> None:
+    async with rig(cluster_url, namespace) as here, rig(cluster_url, namespace) as there:
+        for group_id in ("a", "b", "with}brace"):
+            one = ClassicMember(here.groups, group_id)
+            two = ClassicMember(there.groups, group_id)
+            await one.settle()
+            joining = asyncio.create_task(two.join())
+            await until(one.beat)
+            await asyncio.gather(one.join(), joining)
+            synced = await asyncio.gather(two.sync(), one.sync())
+            assert [answer.assignment.decode() for answer in synced] == [two.id, one.id]
+        assert {group.state for group in await here.groups.list()} == {GroupState.STABLE}

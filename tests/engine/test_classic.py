@@ -334,3 +334,22 @@ async def test_offsets_expire_though_nobody_saw_the_members_go(
 
         await until(expired)
         assert await engine.groups.list() == []
+
+
+async def test_a_heartbeat_of_the_other_protocol_does_a_classic_group_no_harm(
+    redis_url: str, namespace: str
+) -> None:
+    async with rig(redis_url, namespace) as engine:
+        modern = Member(engine.groups, "g")
+        await modern.beat()
+        await modern.leave()  # leaves an assignment to be made
+        classic = ClassicMember(engine.groups)
+        await classic.settle()
+        for epoch in (1, -1, classic.generation):
+            with pytest.raises(UnknownMemberId):
+                await engine.groups.heartbeat("g", classic.id, epoch, owned=())
+        with pytest.raises(UnknownMemberId):
+            await engine.groups.calls.look("g", classic.id)
+        assert await engine.groups.calls.claim("g", "somebody") is None
+        assert await classic.beat() == 0
+        assert (await engine.groups.describe("g")).state == GroupState.STABLE

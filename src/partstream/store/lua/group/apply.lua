@@ -24,7 +24,7 @@
 --@include includes/group.lua
 expire(8)
 local member = ARGV[2]
-local row = redis.call('HGET', CURRENT, member)
+local row = applied(member)
 if not row then return refuse(25, 'member ' .. member .. ' is not in the group') end
 local taken = row ~= ARGV[3] or redis.call('HGET', GROUP, 'target_epoch') ~= ARGV[4]
 each(ARGV[10], function(partition)

@@ -40,7 +40,7 @@ end
 if ARGV[5] ~= '' and group[4] and group[4] ~= member then
   return refuse(82, 'instance ' .. ARGV[5] .. ' is now member ' .. group[4])
 end
-if not row then return refuse(25, 'member ' .. member .. ' is not in the group') end
+if not applied(member) then return refuse(25, 'member ' .. member .. ' is not in the group') end
 local epoch, previous, _, incarnation, state, assigned = parse(row)
 if epoch == '-2' or (ARGV[3] ~= epoch and ARGV[3] ~= previous) then
   return refuse(110, 'member ' .. member .. ' is at epoch ' .. epoch .. ', not ' .. ARGV[3])

@@ -17,7 +17,7 @@
 if expire(8) == 8 then return {1, 0} end
 local group = redis.call('HMGET', GROUP, 'epoch', 'target_epoch', 'dirty_since', 'claim_until',
   'claimant')
-if not group[1] or group[1] == group[2] or members() == 0 then return {0} end
+if not group[1] or group[1] == group[2] or members() == 0 or is_classic() then return {0} end
 if group[4] and group[5] ~= ARGV[2] and tonumber(group[4]) > now then
   return {1, math.min(tonumber(group[4]) - now, tonumber(ARGV[4]))}
 end

@@ -24,7 +24,7 @@
 local member, incarnation = ARGV[2], ARGV[4]
 local made = 0
 
-local classic = redis.call('HGET', GROUP, 'type') == 'classic' and members() > 0
+local classic = is_classic() and members() > 0
 local epochless = tonumber(ARGV[3]) < 0
 if classic and (member ~= '' or ARGV[8] ~= '' or not epochless) then
   local group = redis.call('HMGET', GROUP, 'phase', 'generation')

@@ -9,7 +9,7 @@
 --@include includes/replication.lua
 --@include includes/group.lua
 if redis.call('EXISTS', GROUP) == 1 then expire(1000) end
-if redis.call('HGET', GROUP, 'type') == 'classic' then
+if is_classic() then
   return {redis.call('HGETALL', GROUP), {}, {}, {}}
 end
 return {redis.call('HGETALL', GROUP), redis.call('HGETALL', SUBSCRIPTIONS),

@@ -18,7 +18,7 @@ if ARGV[3] ~= '' then
     return refuse(82, 'instance ' .. ARGV[3] .. ' is now member ' .. holder)
   end
 end
-local row = redis.call('HGET', CURRENT, member)
+local row = applied(member)
 if not row then return refuse(25, 'member ' .. member .. ' is not in the group') end
 if ARGV[4] == '1' then
   remove(member)

@@ -9,7 +9,7 @@
 --@include includes/replication.lua
 --@include includes/group.lua
 expire(8)
-if redis.call('HEXISTS', CURRENT, ARGV[2]) == 0 then
+if not applied(ARGV[2]) then
   return refuse(25, 'member ' .. ARGV[2] .. ' is not in the group')
 end
 return view(ARGV[2])

@@ -18,7 +18,7 @@
 --@include includes/group.lua
 expire(8)
 local group = redis.call('HMGET', GROUP, 'epoch', 'target_epoch')
-if group[2] ~= ARGV[2] then return 0 end
+if group[2] ~= ARGV[2] or is_classic() then return 0 end
 redis.call('HSET', GROUP, 'target_epoch', ARGV[3], 'topics', ARGV[4], 'seen', ARGV[5],
   'assignor', ARGV[6])
 redis.call('HDEL', GROUP, 'claim_until', 'claimant', 'dirty_since')

@@ -11,7 +11,7 @@
 --@include includes/now.lua
 --@include includes/replication.lua
 --@include includes/group.lua
-local row = redis.call('HGET', CURRENT, ARGV[2])
+local row = applied(ARGV[2])
 if not row or redis.call('HGET', SUBSCRIPTIONS, ARGV[2]) ~= ARGV[4] then return 0 end
 local epoch, previous = parse(row)
 if epoch == '-2' or (ARGV[3] ~= epoch and ARGV[3] ~= previous) then return 0 end

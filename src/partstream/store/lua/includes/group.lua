@@ -47,6 +47,14 @@ local function parse(row)
     '^(%-?%d+)|(%-?%d+)|(%d+)|(%d+)|(%a)|([^|]*)|([^|]*)$')
 end
 
+-- The row of a member of a consumer group: those of classic groups read otherwise (lua/classic).
+local function applied(member)
+  local row = redis.call('HGET', CURRENT, member)
+  return row and parse(row) and row
+end
+
+local function is_classic() return redis.call('HGET', GROUP, 'type') == 'classic' end
+
 local function write_row(member, epoch, previous, incarnation, state, assigned, revoking)
   local seq = text(redis.call('HINCRBY', GROUP, 'seq', '1'))
   redis.call('HSET', CURRENT, member, table.concat(
@@ -114,7 +122,7 @@ local function expire(most)
   local late = redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', text(now), 'LIMIT', '0', most)
   if #late == 0 then return 0 end
   -- What a classic member's end means is decided outside (lua/classic).
-  if redis.call('HGET', GROUP, 'type') == 'classic' then return 0 end
+  if is_classic() then return 0 end
   local token = replication()
   if token ~= redis.call('HGET', GROUP, 'token') then
     redis.call('HSET', GROUP, 'token', token)
