@@ -155,4 +155,7 @@ def bind(listener: Listener, *, reuse_port: bool = False) -> socket.socket:
 
 
 def _said(error: OSError) -> str:
-    return getattr(error, "reason", None) or error.strerror or str(error) or type(error).__name__
+    """Why there is no connection; OpenSSL shouts."""
+    reason: str = getattr(error, "reason", None) or ""
+    plain = reason.replace("_", " ").lower()
+    return plain or error.strerror or str(error) or type(error).__name__
