@@ -213,3 +213,27 @@ async def test_many_members_come_and_go(redis_url: str, namespace: str) -> None:
 
 async def _put_one_everywhere(logs: Source, partitions: int) -> None:
     await asyncio.gather(*(logs.put(["x"], partition) for partition in range(partitions)))
+
+
+async def test_a_member_whose_last_join_was_taken_back_joins_again(
+    redis_url: str, namespace: str
+) -> None:
+    """Its heartbeats go on in the name of the join before; its commits would fail for ever."""
+    async with source(redis_url, namespace) as logs, consumer(redis_url, namespace) as reader:
+        await logs.topic(partitions=1)
+        await logs.fill(5, 0)
+        await reader.subscribe(["t"])
+        await until_assigned(reader, tp(0))
+        assert len(await take(reader, 5)) == 5
+        key = logs.store.keys.group("g").current
+        member = reader.opened._member
+        assert member is not None
+        row = await logs.store.execute("HGET", key, member.member_id, key=key)
+        words = row.split(b"|")
+        words[3] = b"%020d" % (int(words[3]) - 1)
+        await logs.store.execute("HSET", key, member.member_id, b"|".join(words), key=key)
+        with pytest.raises(CommitFailed, match="joined again since"):
+            await reader.commit()
+        assert len(await take(reader, 5)) == 5  # as it has lost what it had
+        await reader.commit()
+        assert await reader.committed(tp(0)) == {tp(0): OffsetAndMetadata(5, "", 0)}

@@ -41,8 +41,10 @@ class Committer:
         self,
         groups: ConsumerGroups,
         config: ConsumerConfig,
+        *,
         identity: Callable[[], Identity | None],
         hurry: Callable[[], None],
+        disowned: Callable[[Identity, PartstreamError], None],
         observer: Observer = SILENT,
     ) -> None:
         """
@@ -50,6 +52,7 @@ class Committer:
             identity: the member that commits; None if the consumer is in no group. Raises
                 CommitFailed while it is out of its group.
             hurry: have a heartbeat sent now.
+            disowned: told of a member that the group does not know, or not in this incarnation.
             observer: told of every commit.
         """
         assert config.group_id is not None
@@ -58,6 +61,7 @@ class Committer:
         self._config = config
         self._identity = identity
         self._hurry = hurry
+        self._disowned = disowned
         self._observer = observer
         self._last_in_line: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -194,7 +198,11 @@ class Committer:
                 self._hurry()
                 if stale > _STALE_TRIES:
                     raise self._failed(error) from error
-            except (UnknownMemberId, FencedMemberEpoch, RebalanceInProgress) as error:
+            except (UnknownMemberId, FencedMemberEpoch) as error:
+                if identity is not None:
+                    self._disowned(identity, error)
+                raise self._failed(error) from error
+            except RebalanceInProgress as error:
                 self._hurry()
                 raise self._failed(error) from error
             except PartstreamError as error:

@@ -52,7 +52,12 @@ class Consumption:
         self._committer: Committer | None = None
         if config.group_id is not None:
             self._committer = Committer(
-                self.groups, config, self._identity, self._hurry, store.observer
+                self.groups,
+                config,
+                identity=self._identity,
+                hurry=self._hurry,
+                disowned=self._disown,
+                observer=store.observer,
             )
         self._member: Membership | None = None
         self._rebalancer: Rebalancer | None = None
@@ -313,6 +318,10 @@ class Consumption:
 
     def _identity(self) -> Identity | None:
         return None if self._member is None else self._member.identity
+
+    def _disown(self, identity: Identity, error: PartstreamError) -> None:
+        if self._member is not None:
+            self._member.disown(identity, error)
 
     def _hurry(self) -> None:
         if self._member is not None:

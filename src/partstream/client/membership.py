@@ -162,6 +162,15 @@ class Membership:
                 "got through"
             )
 
+    def disown(self, identity: Identity, error: PartstreamError) -> None:
+        """A commit was refused: the group knows another incarnation of this member, or none.
+
+        Its heartbeats need not show it. Where a failover took back its last join, they may go on
+        in the name of the one before.
+        """
+        if self.state is State.JOINED and identity.incarnation == self._incarnation:
+            self._lose(f"the group does not know it: {error}")
+
     def rejoin(self) -> None:
         """The consumer has let go of everything after a loss: join again."""
         if self.state is State.LOST:

@@ -26,7 +26,11 @@ async def test_a_commit_that_has_just_ended_is_settled() -> None:
     groups = Groups()
     config = ConsumerConfig(group_id="g")
     committer = Committer(
-        cast("ConsumerGroups", groups), config, identity=lambda: None, hurry=lambda: None
+        cast("ConsumerGroups", groups),
+        config,
+        identity=lambda: None,
+        hurry=lambda: None,
+        disowned=lambda *_: None,
     )
     committer.auto({("t", 0): OffsetAndMetadata(1)})
     await groups.taken
