@@ -47,6 +47,9 @@ class Entry:
         """Change what clients show, while they run; returns what it was."""
         raise NotImplementedError
 
+    async def admit(self, server: ServerProcess) -> None:
+        """A server has come that knows only what was in the beginning."""
+
 
 class Users(Entry):
     """One user a role, with no more rights than the documentation gives it."""
@@ -91,6 +94,13 @@ class Users(Entry):
         )
         await self._say(servers, *(("CLIENT", "KILL", "USER", user) for user in users))
         return f"password {self._changes}"
+
+    async def admit(self, server: ServerProcess) -> None:
+        users = sorted(set(_USERS.values()))
+        await self._say(
+            [server],
+            *(("ACL", "SETUSER", user, "resetpass", f">{self._password}") for user in users),
+        )
 
     async def _say(self, servers: Sequence[ServerProcess], *commands: tuple[str, ...]) -> None:
         for server in servers:

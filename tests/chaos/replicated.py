@@ -10,7 +10,7 @@ from typing import Self
 from partstream.embedded import resp
 from partstream.embedded.cluster import EmbeddedCluster
 from partstream.embedded.cluster_node import ClusterNode
-from partstream.embedded.process import ServerProcess
+from partstream.embedded.process import ServerProcess, Settings
 from partstream.embedded.reshard import SlotMove, move_at_once, move_slots
 from partstream.embedded.sentinel import EmbeddedSentinel
 from partstream.embedded.server import EmbeddedServer
@@ -28,6 +28,9 @@ _BRIEFLY_S = 0.8
 class Cluster(Servers):
     """Three primaries with a replica each, which keep their data over restarts."""
 
+    settings: Settings = {}
+    """More lines of the nodes' config files."""
+
     def __init__(self, plan: Plan, binary: Path | None, entry: Entry) -> None:
         self.entry = entry
         self._partitions = plan.partitions
@@ -39,6 +42,7 @@ class Cluster(Servers):
                 "appendonly": "yes",
                 "appendfsync": plan.fsync,
                 "auto-aof-rewrite-percentage": 0,
+                **self.settings,
             },
         )
 
@@ -189,6 +193,7 @@ class Cluster(Servers):
         slots = [partition_slot(TOPIC, index) for index in range(self._partitions)]
         homes = {slot: await asyncio.to_thread(self._cluster.owner_of, slot) for slot in slots}
         node = await asyncio.to_thread(self._cluster.add_node)
+        await self.entry.admit(node)
         await self.in_thread(move_slots, self._cluster, slots[: 1 + blow.pick % len(slots)], node)
         await asyncio.sleep(blow.seconds)
         for slot, home in homes.items():

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from partstream.gateway.codec import Struct
 from partstream.gateway.server import Gateway
 from partstream.gateway.table import BY_KEY
 from partstream.records import header
@@ -24,6 +25,7 @@ from tests.gateway.gateways import (
     response,
 )
 from tests.gateway.records import batch, values
+from tests.servers.proxy import Proxy
 from tests.waiting import until
 
 PRODUCE, FETCH = BY_KEY[0], BY_KEY[1]
@@ -139,6 +141,32 @@ async def test_a_batch_that_comes_twice_is_there_once(redis_url: str, namespace:
         assert [(row.error_code, row.base_offset) for row in answers] == [
             (0, 0), (0, 0), (45, -1), (0, 1), (45, -1), (0, 2), (47, -1),
         ]  # fmt: skip
+
+
+async def test_a_batch_whose_fate_is_unknown_is_not_called_unwritten(
+    redis_url: str, namespace: str
+) -> None:
+    """librdkafka takes KAFKA_STORAGE_ERROR for never written, and writes it again as another."""
+    async with (
+        Proxy(redis_url) as proxy,
+        gateway(proxy.url, namespace, request_timeout_ms=2_000) as running,
+        await Client.connect(running) as client,
+    ):
+        await create(client, "t")
+        first = batch(b"one", producer_id=7, producer_epoch=0, base_sequence=0)
+        assert (await produce(client, "t", first)).error_code == 0
+        proxy.lose_answers()
+        # Nor can Redis be asked afterwards what became of it.
+        proxy.refusing = True
+        second = batch(b"two", producer_id=7, producer_epoch=0, base_sequence=1)
+        assert (await produce(client, "t", second)).error_code == 7
+        proxy.refusing = False
+
+        async def again() -> Struct | None:
+            row = await produce(client, "t", second)
+            return row if row.error_code == 0 else None
+
+        assert (await until(again)).base_offset == 1
 
 
 async def test_without_acks_there_is_no_answer(redis_url: str, namespace: str) -> None:

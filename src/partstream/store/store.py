@@ -168,12 +168,10 @@ class Store:
         """Do what a failed command asks for (follow a move, load scripts) and translate it."""
         try:
             node = self.router.node(slot)
-        except PartstreamError as failure:
-            return failure
-        try:
             await self._mend(node, error)
         except PartstreamError as failure:
-            return failure
+            # That Redis is still away says nothing of what became of the command.
+            return error if isinstance(error, OutcomeUnknown) else failure
         return _told(node, error)
 
     async def confirm(self, key: str, written: bytes = b"") -> None:

@@ -19,6 +19,7 @@ from partstream.errors import (
     InvalidRequest,
     InvalidTopic,
     InvalidTxnState,
+    OutcomeUnknown,
     PartstreamError,
     RequestTimedOut,
     StoreUnavailable,
@@ -198,6 +199,9 @@ async def _confirm(
             await barrier.confirm(token=result.token, least_replicas=least, fsync=fsync)
     except TimeoutError:
         raise RequestTimedOut(f"the replicas did not confirm in {settings.timeout_ms} ms") from None
+    except StoreUnavailable as error:
+        # It was appended; clients must not take it for never written.
+        raise OutcomeUnknown(str(error)) from error
 
 
 async def _refused(
