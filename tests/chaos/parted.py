@@ -30,8 +30,8 @@ class Parted(Cluster):
     through its socket.
     """
 
-    # A primary that was cut off goes on until the node timeout. What has no floor of its own, commits
-    # and the state of groups, would be answered meanwhile, and lost.
+    # A primary that was cut off goes on until the node timeout. What has no floor of its own,
+    # commits and the state of groups, would be answered meanwhile, and lost.
     settings = {"min-replicas-to-write": 1}
 
     def __init__(self, plan: Plan, binary: Path | None, entry: Entry) -> None:
