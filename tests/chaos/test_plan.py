@@ -32,6 +32,15 @@ def test_servers_know_every_fault_that_is_drawn(topology: Topology, tmp_path: Pa
         assert callable(getattr(servers, f"do_{blow.name}"))
 
 
+def test_seeds_draw_every_way_in_and_gateways() -> None:
+    plans = [draw(seed, seconds=1) for seed in range(200)]
+    assert {(plan.topology, plan.access) for plan in plans} == {
+        (topology, access) for topology, ways in ACCESSES.items() for access in ways
+    }
+    assert {plan.gateways for plan in plans if not plan.promise.may_lose} == {0, 2}
+    assert {plan.gateways for plan in plans if plan.promise.may_lose} == {0}
+
+
 def test_only_deployments_that_may_lose_records_promise_less() -> None:
     promises = {name: draw(1, seconds=1, topology=name).promise.may_lose for name in TOPOLOGIES}
     assert {name for name, may_lose in promises.items() if may_lose} == {"torn", "cluster-loose"}
@@ -61,6 +70,8 @@ def test_a_line_that_its_writer_did_not_finish_does_not_count(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "text",
     [
+        "partition t-3 was truncated: its log does not know leader epoch 2, in which offset 51 was "
+        "reached; which records before that are gone is not known; seek to 40 to go on from there",
         "partition t-3 was truncated: records from offset 40 on, read in leader epoch 2 up to "
         "offset 51, are gone; seek to 40 to go on from there",
         "partition t-3 was truncated: records from offset 40 on, read in leader epoch 2 up to "

@@ -309,6 +309,64 @@ async def test_a_committed_offset_of_a_lost_history_is_noticed(
         assert any("truncated" in line for line in caplog.messages)
 
 
+async def _commit_in_an_epoch_that_gets_lost(logs: Source, url: str, namespace: str) -> None:
+    """Offset 10 is committed; the log is then another one from offset 6 on."""
+    await logs.topic()
+    await logs.fill(6, batch=1)
+    snapshot = await _snapshot(logs)
+    await logs.raw("HSET", "state", "epoch", 100_000, "token", "f" * 40)
+    for number in range(6, 10):
+        await logs.put([str(number)])
+    async with consumer(url, namespace, group_id="g") as reader:
+        await reader.assign(tp())
+        await take(reader, 10)
+        await reader.commit()
+    await _take_back(logs, snapshot)
+    for number in range(20):
+        await logs.put([f"new {number}"])
+
+
+async def test_a_committed_offset_whose_epoch_is_lost_as_a_whole_is_noticed(
+    redis_url: str, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with source(redis_url, namespace) as logs:
+        await _commit_in_an_epoch_that_gets_lost(logs, redis_url, namespace)
+        with caplog.at_level(logging.WARNING, "partstream"):
+            async with consumer(redis_url, namespace, group_id="g") as reader:
+                await reader.assign(tp())
+                assert offsets(await take(reader, 20)) == list(range(6, 26))
+        assert any("t-0 was truncated: its log does not know" in line for line in caplog.messages)
+
+
+async def test_without_a_policy_a_committed_offset_of_a_lost_epoch_is_an_error(
+    redis_url: str, namespace: str
+) -> None:
+    async with source(redis_url, namespace) as logs:
+        await _commit_in_an_epoch_that_gets_lost(logs, redis_url, namespace)
+        config = {"group_id": "g", "auto_offset_reset": "none"}
+        async with consumer(redis_url, namespace, **config) as reader:
+            await reader.assign(tp())
+            with pytest.raises(LogTruncation, match=r"does not know .* offset 10 .*; seek to 6 to"):
+                await reader.poll(timeout=5.0)
+
+
+async def test_a_loss_that_reaches_back_behind_a_lost_epoch_is_noticed_where_it_begins(
+    redis_url: str, namespace: str
+) -> None:
+    async with source(redis_url, namespace) as logs, consumer(redis_url, namespace) as reader:
+        snapshot = await _some_then_more(logs)
+        await logs.raw("HSET", "state", "epoch", 100_000, "token", "f" * 40)
+        for number in range(10, 14):
+            await logs.put([str(number)])
+        await reader.assign(tp())
+        await take(reader, 14)
+        await nothing_from(reader)
+        await _take_back(logs, snapshot)  # to before the lost epoch, within the one before it
+        for number in range(20):
+            await logs.put([f"new {number}"])
+        assert offsets(await take(reader, 20)) == list(range(6, 26))
+
+
 async def test_a_deleted_topic_is_told_of_and_a_new_one_of_its_name_read(
     redis_url: str, namespace: str
 ) -> None:

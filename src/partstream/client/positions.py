@@ -1,11 +1,11 @@
-"""Rules about positions, without I/O: where reading begins, and where a log has parted from it."""
+"""Rules about positions, without I/O: where reading begins, and what users may give as one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
-from partstream.engine.log import Bounds, EpochEnd
+from partstream.engine.log import Bounds
 from partstream.errors import IllegalState
 from partstream.model import OffsetAndMetadata, TopicPartition
 
@@ -35,25 +35,6 @@ def start_of(bounds: Bounds, reset: Reset) -> Position | None:
     if reset == "latest":
         return Position(bounds.end, bounds.leader_epoch)
     return None
-
-
-def divergence(position: Position, read_from: int, found: EpochEnd) -> int | None:
-    """The offset from which on the log is not the one that was read; None if it still is (KIP-320).
-
-    Args:
-        position: where the reader stands, and in which epoch.
-        read_from: the first offset that the reader knows to have been written in that epoch.
-        found: what the log says of the epoch.
-    """
-    parted = found.end_offset
-    if found.leader_epoch < 0:
-        # Above all epochs that the log knows: lost before anything was written in its stead, or
-        # those that came after it have smaller numbers.
-        parted = read_from
-    elif found.leader_epoch != position.leader_epoch:
-        # The log has never heard of the epoch: whatever was read of it is gone.
-        parted = min(parted, read_from)
-    return parted if parted < position.offset else None
 
 
 def partitions_of(given: Iterable[Partitions]) -> list[TopicPartition]:

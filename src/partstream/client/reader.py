@@ -15,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from partstream.client.buffer import PartitionBuffer
-from partstream.client.positions import Position, Reset, divergence, start_of
+from partstream.client.positions import Position, Reset, start_of
 from partstream.client.room import Room
+from partstream.client.trail import Divergence, Trail
 from partstream.engine.log import Bounds, Log
 from partstream.engine.partition import Partition
 from partstream.engine.reading import Cursor, Fetched, fetch
@@ -87,8 +88,8 @@ class Reader:
         self._begin = reset
         self.by_group = by_group
         self._cursor = Cursor(buffer.partition, 0)
-        self._epoch = -1
-        self._epoch_from = 0
+        self._trail = Trail(Position(0))
+        self._newest = -1
         self._watch: Watch | None = None
         self._nudged = asyncio.Event()
         self._rung = False
@@ -178,7 +179,7 @@ class Reader:
             buffer.position = position
         self._begin = None
         self._cursor = Cursor(self._partition, buffer.position.offset)
-        self._epoch, self._epoch_from = buffer.position.leader_epoch, buffer.position.offset
+        self._trail, self._newest = Trail(buffer.position), buffer.position.leader_epoch
         shared.on_located(buffer)
 
     async def _bounds(self) -> Bounds:
@@ -266,15 +267,10 @@ class Reader:
         if fetched.batches and fetched.batches[-1].leader_epoch != newest:
             newest = max(newest, fetched.batches[-1].leader_epoch)
         offset = self._cursor.offset
-        if self._epoch not in (-1, newest) or (offset > fetched.log_end and self._epoch >= 0):
-            await self._compare(fetched.log_end)
-        if newest != self._epoch:
-            self._epoch, self._epoch_from = newest, offset
-        for batch in reversed(fetched.batches):
-            if batch.leader_epoch != newest:
-                # Still in the time before it.
-                self._epoch_from = batch.next_offset
-                break
+        if self._newest != newest or offset > fetched.log_end:
+            await self._compare()
+        self._newest = newest
+        self._trail.follow(fetched.batches, offset)
         if fetched.log_start <= offset and (offset <= fetched.log_end or fetched.batches):
             return
         await self._drained()
@@ -297,40 +293,49 @@ class Reader:
         self._buffer.clear(None)
         raise _Retry
 
-    async def _compare(self, log_end: int) -> None:
-        """Ask the log what became of the epoch that was read; act if records are gone."""
-        epoch = self._epoch
-        found = await self._shared.log.epoch_end(self._partition, epoch)
-        cursor = Position(self._cursor.offset, epoch)
-        parted = divergence(cursor, self._epoch_from, found)
-        if cursor.offset > log_end:
-            parted = log_end if parted is None else min(parted, log_end)
+    async def _compare(self) -> None:
+        """Ask the log what became of the epochs that were read; act if records are gone."""
+        if self._trail.epoch < 0:
+            return
+        history = await self._shared.log.history(self._partition)
+        parted = self._trail.divergence(self._cursor.offset, history)
         if parted is None:
             return
         buffer = self._buffer
         position = buffer.position
         assert position is not None
-        if position.offset <= parted:
+        if parted.is_certain and position.offset <= parted.offset:
             # Only what was fetched ahead is gone; nobody has seen it.
-            buffer.clear(Position(position.offset))
+            buffer.clear(position)
             raise _Retry
-        self._shared.store.observer.truncated(self._partition.topic, position.offset - parted)
-        message = (
-            f"partition {self._partition} was truncated: records from offset {parted} on, read in "
-            f"leader epoch {epoch} up to offset {position.offset}, are gone"
-        )
+        onwards = min(position.offset, parted.offset)
+        self._shared.store.observer.truncated(self._partition.topic, position.offset - onwards)
+        message = self._truncated(position, parted)
         if self._shared.reset == "none":
             buffer.clear(position)
-            self._stop(LogTruncation(f"{message}; seek to {parted} to go on from there"))
+            self._stop(LogTruncation(f"{message}; seek to {onwards} to go on from there"))
         _logger.warning(
             "%s (%s, in leader epoch %d now): reading on from %d",
             message,
             self._shared.store.whereabouts(self._partition.slot),
-            found.leader_epoch,
-            parted,
+            history.epochs[-1][0] if history.epochs else -1,
+            onwards,
         )
-        buffer.clear(Position(parted))
+        buffer.clear(Position(onwards))
         raise _Retry
+
+    def _truncated(self, position: Position, parted: Divergence) -> str:
+        epoch = self._trail.epoch
+        if parted.is_certain:
+            return (
+                f"partition {self._partition} was truncated: records from offset {parted.offset} "
+                f"on, read in leader epoch {epoch} up to offset {position.offset}, are gone"
+            )
+        return (
+            f"partition {self._partition} was truncated: its log does not know leader epoch "
+            f"{epoch}, in which offset {position.offset} was reached; which records before that "
+            "are gone is not known"
+        )
 
     async def _drained(self) -> None:
         """Wait until all that was fetched before has been taken."""

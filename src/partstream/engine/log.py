@@ -58,6 +58,20 @@ class EpochEnd(NamedTuple):
     end_offset: int
 
 
+class History(NamedTuple):
+    """A partition's leader epochs, as its log knows them."""
+
+    epochs: list[tuple[int, int]]
+    """Each with its first offset, in order."""
+    end: int
+    """The end of the log."""
+
+    @property
+    def newest_start(self) -> int:
+        """Where the newest epoch begins."""
+        return self.epochs[-1][1] if self.epochs else 0
+
+
 class Log:
     """The logs of all partitions."""
 
@@ -124,8 +138,17 @@ class Log:
         Raises:
             UnknownTopicId: the topic was deleted.
         """
-        history, end = await self._state(partition, "epochs", "end")
-        return epoch_end(parse_epochs(history), int(end), epoch)
+        history = await self.history(partition)
+        return epoch_end(history.epochs, history.end, epoch)
+
+    async def history(self, partition: Partition) -> History:
+        """The leader epochs.
+
+        Raises:
+            UnknownTopicId: the topic was deleted.
+        """
+        epochs, end = await self._state(partition, "epochs", "end")
+        return History(parse_epochs(epochs), int(end))
 
     async def delete_records(self, partition: Partition, offset: int) -> int:
         """Delete the records below an offset; -1 is all there are. Returns the log start.

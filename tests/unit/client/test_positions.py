@@ -1,4 +1,4 @@
-"""Where reading begins, and when a log is no longer the one that was read."""
+"""Where reading begins, and what users may give as partitions and positions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import pytest
 from partstream.client.positions import (
     Position,
     Reset,
-    divergence,
     partitions_of,
     positions_of,
     start_of,
 )
-from partstream.engine.log import Bounds, EpochEnd
+from partstream.engine.log import Bounds
 from partstream.errors import IllegalState
 from partstream.model import OffsetAndMetadata, TopicPartition
 
@@ -27,31 +26,6 @@ BOUNDS = Bounds(start=10, end=90, leader_epoch=7, size=1)
 )
 def test_reading_begins_where_the_policy_says(reset: Reset, expected: Position | None) -> None:
     assert start_of(BOUNDS, reset) == expected
-
-
-@pytest.mark.parametrize(
-    ("position", "read_from", "found", "expected"),
-    [
-        # The epoch goes on, or ended where the reader stands or later.
-        (Position(50, 3), 0, EpochEnd(3, 90), None),
-        (Position(50, 3), 0, EpochEnd(3, 50), None),
-        # It ended before: the rest of what was read is gone.
-        (Position(50, 3), 0, EpochEnd(3, 40), 40),
-        # It never was: all that was read in it is gone, even where the log has grown past that.
-        (Position(50, 3), 20, EpochEnd(2, 30), 20),
-        (Position(50, 3), 20, EpochEnd(2, 90), 20),
-        (Position(50, 3), 45, EpochEnd(2, 30), 30),
-        # It never was, but nothing was read in it.
-        (Position(50, 3), 50, EpochEnd(2, 90), None),
-        # It is above all that the log knows: the same.
-        (Position(50, 3), 20, EpochEnd(-1, -1), 20),
-        (Position(50, 3), 50, EpochEnd(-1, -1), None),
-    ],
-)
-def test_a_log_parts_from_what_was_read(
-    position: Position, read_from: int, found: EpochEnd, expected: int | None
-) -> None:
-    assert divergence(position, read_from, found) == expected
 
 
 def test_partitions_come_one_by_one_or_in_collections() -> None:
