@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.clients import truncation
-from tests.chaos.faults import TOPOLOGIES, Topology
+from tests.chaos.faults import ACCESSES, TOPOLOGIES, Topology
 from tests.chaos.history import Acked, Fault, Journal, Read, Sent, load
 from tests.chaos.plan import draw
 from tests.chaos.run import servers_of
