@@ -50,9 +50,9 @@ class Agent:
             Failed: the client raised something.
         """
         answer = await asyncio.to_thread(self.ask, do, **values)
-        if do == "join":
+        if do in ("join", "write"):
             self._members.add(values["member"])
-        elif do == "leave":
+        elif do in ("leave", "written"):
             self._members.discard(values["member"])
         return answer
 

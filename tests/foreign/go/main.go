@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -91,6 +92,12 @@ func serve(a ask) (answer, error) {
 		return members[a.Member].seen(), nil
 	case "leave":
 		return leave(a.Member), nil
+	case "write":
+		return answer{}, write(a)
+	case "writer":
+		return writers[a.Member].progress(), nil
+	case "written":
+		return writers[a.Member].finish()
 	}
 	return administer(ctx, a)
 }
@@ -104,7 +111,7 @@ func failure(err error) answer {
 }
 
 func connect(a ask, options ...kgo.Opt) (*kgo.Client, error) {
-	return kgo.NewClient(append(options, kgo.SeedBrokers(a.Bootstrap))...)
+	return kgo.NewClient(append(options, kgo.SeedBrokers(strings.Split(a.Bootstrap, ",")...))...)
 }
 
 var codecs = map[string]kgo.CompressionCodec{

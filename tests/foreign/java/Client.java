@@ -30,6 +30,7 @@ public final class Client {
   static final ObjectMapper JSON = new ObjectMapper();
   private static final Duration DEADLINE = Duration.ofSeconds(60);
   private final Map<String, Member> members = new HashMap<>();
+  private final Map<String, Writer> writers = new HashMap<>();
 
   public static void main(String[] words) throws Exception {
     PrintStream out = System.out;
@@ -69,6 +70,15 @@ public final class Client {
         Member leaver = members.remove(ask.get("member").asText());
         leaver.close();
         return leaver.seen();
+      case "write":
+        Writer writer = new Writer(ask, settings(ask));
+        writers.put(ask.get("member").asText(), writer);
+        writer.start();
+        return Map.of();
+      case "writer":
+        return writers.get(ask.get("member").asText()).progress();
+      case "written":
+        return writers.remove(ask.get("member").asText()).finish();
       default:
         return new Administrator(settings(ask)).serve(ask);
     }

@@ -19,7 +19,7 @@ const DEADLINE_MS = 60_000
 const connect = (ask, clientId) =>
   new Kafka({
     clientId: clientId || 'tests',
-    brokers: [ask.bootstrap],
+    brokers: ask.bootstrap.split(','),
     logLevel: logLevel.WARN,
     logCreator: () => entry => console.error(JSON.stringify(entry)),
   })

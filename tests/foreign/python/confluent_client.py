@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 import time
 from typing import Any
 
@@ -96,11 +98,68 @@ class ConfluentMember(Member):
         self.events.append((what, [(one.topic, one.partition) for one in partitions]))
 
 
+class Writer(threading.Thread):
+    """Writes numbers one after the other, with idempotence, until it is told to stop."""
+
+    def __init__(self, ask: Ask) -> None:
+        super().__init__(daemon=True)
+        self.acked: list[tuple[int, int, int]] = []
+        self.refused: list[tuple[int, str]] = []
+        self.stopping = threading.Event()
+        self._topic, self._partitions = ask["topic"], ask["partitions"]
+        self._producer = Producer(
+            {
+                "bootstrap.servers": ask["bootstrap"],
+                "enable.idempotence": True,
+                "delivery.timeout.ms": 180_000,
+                "linger.ms": 5,
+            }
+        )
+
+    def run(self) -> None:
+        """Write, and hear of it."""
+        number = 0
+        while not self.stopping.is_set():
+            self._producer.produce(
+                self._topic,
+                str(number),
+                partition=number % self._partitions,
+                on_delivery=functools.partial(self._delivered, number),
+            )
+            self._producer.poll(0.004)
+            number += 1
+        self._producer.flush()
+
+    def _delivered(self, number: int, error: Any, record: Any) -> None:
+        if error is None:
+            self.acked.append((number, record.partition(), record.offset()))
+        else:
+            self.refused.append((number, str(error)))
+
+
 class Calls(Members):
     """A method for each call."""
 
     def __init__(self) -> None:
         super().__init__(ConfluentMember)
+        self._writers: dict[str, Writer] = {}
+
+    def write(self, ask: Ask) -> None:
+        """Begin to write."""
+        writer = self._writers[ask["member"]] = Writer(ask)
+        writer.start()
+
+    def writer(self, ask: Ask) -> Ask:
+        """How far it has come."""
+        writer = self._writers[ask["member"]]
+        return {"acked": len(writer.acked), "refused": writer.refused}
+
+    def written(self, ask: Ask) -> Ask:
+        """Its end, and all that it was told."""
+        writer = self._writers.pop(ask["member"])
+        writer.stopping.set()
+        writer.join()
+        return {"acked": writer.acked, "refused": writer.refused}
 
     def produce(self, ask: Ask) -> Ask:
         """Write records."""
