@@ -21,7 +21,7 @@ from partstream.model import Record, TopicPartition
 from tests.cluster.traffic import Traffic
 from tests.servers.targets import Target
 
-pytestmark = [pytest.mark.faults, pytest.mark.deadline(90)]
+pytestmark = [pytest.mark.faults, pytest.mark.deadline(180)]
 
 run = asyncio.to_thread
 ONE = TopicPartition("t", 0)
@@ -40,7 +40,6 @@ def binary_of(target: Target) -> Path:
     return target.binary.path
 
 
-@pytest.mark.every_server
 async def test_one_redis_becomes_a_cluster_under_traffic(target: Target, tmp_path: Path) -> None:
     """The same keys, in the same slots: offsets, commits and producers' sequences go on."""
     binary = binary_of(target)
