@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 from partstream.client.buffer import Decoding, PartitionBuffer, Slice
 from partstream.client.positions import Position, Reset
-from partstream.client.reader import Reader, Shared
+from partstream.client.reader import Reader
 from partstream.client.room import Room
+from partstream.client.shared import Shared
 from partstream.config.consumer import ConsumerConfig
 from partstream.engine.log import Log
 from partstream.engine.partition import Partition

@@ -12,16 +12,14 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from partstream.client.buffer import PartitionBuffer
 from partstream.client.positions import Position, Reset, start_of
-from partstream.client.room import Room
+from partstream.client.shared import Shared
 from partstream.client.trail import Divergence, Trail
-from partstream.engine.log import Bounds, Log
+from partstream.engine.log import Bounds
 from partstream.engine.partition import Partition
 from partstream.engine.reading import Cursor, Fetched, fetch
-from partstream.engine.topics import Topics
 from partstream.errors import (
     LogTruncation,
     NoOffsetForPartition,
@@ -31,7 +29,6 @@ from partstream.errors import (
     UnknownTopicOrPartition,
 )
 from partstream.store.bells import Watch
-from partstream.store.store import Store
 
 _logger = logging.getLogger(__name__)
 
@@ -39,27 +36,6 @@ LOOK_S = 10.0
 """How often a sleeper looks even though no bell rang."""
 _BUSY = 3
 """After so many fetches in a row that brought something, the bell is not needed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What the readers of one consumer have in common."""
-
-    store: Store
-    topics: Topics
-    log: Log
-    room: Room
-    partition_bytes: int
-    """Bytes that are fetched ahead of one partition."""
-    reset: Reset
-    refused_look_s: float
-    """How often to look where the server does not let us hear bells."""
-    backoff_s: float
-    backoff_max_s: float
-    on_ready: Callable[[PartitionBuffer], None]
-    """Told when a buffer has something to take."""
-    on_located: Callable[[PartitionBuffer], None]
-    """Told when a buffer's position is known."""
 
 
 class _Retry(Exception):
