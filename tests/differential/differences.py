@@ -64,8 +64,9 @@ DELIBERATE: tuple[Difference, ...] = (
         "0.topics.0.*",
         _accepted,
         "Any replication factor from 1 on is taken, as applications ask for the one that they "
-        "would have on Kafka. How many copies of a record there are is a matter of Redis's own replicas "
-        "and of `min.insync.replicas`; Kafka refuses more replicas than there are brokers.",
+        "would have on Kafka. How many copies of a record there are is a matter of Redis's own "
+        "replicas and of `min.insync.replicas`; Kafka refuses more replicas than there are "
+        "brokers.",
     ),
     Difference(
         "create_topics/what_a_topic_gets",
@@ -88,6 +89,63 @@ DELIBERATE: tuple[Difference, ...] = (
         "`min.insync.replicas` of a topic has the source DEFAULT_CONFIG if it was not set. Kafka "
         "keeps its default as a config of the cluster (DYNAMIC_DEFAULT_BROKER_CONFIG); here no "
         "configs are kept for the cluster.",
+    ),
+    Difference(
+        "fetch/sessions",
+        "session_id",
+        lambda kafka, ours: (kafka, ours) == ("SESSION", 0),
+        "There are no fetch sessions: every answer has session id 0, which is Kafka's own way to "
+        "say so (KIP-227), and clients send full requests.",
+    ),
+    Difference(
+        "produce/compression",
+        "[56].responses.0.*",
+        lambda kafka, ours: ours == "UNSUPPORTED_COMPRESSION_TYPE" or (kafka, ours) == (0, -1),
+        "A batch whose compression nobody knows is refused by that name "
+        "(UNSUPPORTED_COMPRESSION_TYPE). Kafka answers UNKNOWN_SERVER_ERROR.",
+    ),
+    Difference(
+        "produce/records_that_are_none",
+        "*",
+        _accepted,
+        "What is inside a batch is not looked at: its header and its CRC-32C are checked, as any "
+        "client that reads it does. Kafka unpacks what it is sent, and refuses records that are "
+        "none (INVALID_RECORD).",
+    ),
+    Difference(
+        "produce/times",
+        "6.responses.0.*",
+        _accepted,
+        "`message.timestamp.before.max.ms` and `message.timestamp.after.max.ms` are held against "
+        "the first and the largest timestamp of a batch, which its header has. Kafka looks at "
+        "every record.",
+    ),
+    Difference(
+        "produce/too_few_replicas",
+        "*.responses.0.*",
+        _accepted,
+        "`min.insync.replicas` counts the servers of Redis that must hold a record, whatever "
+        "replication factor a topic was created with. Kafka takes the smaller of the two.",
+    ),
+    Difference(
+        "describe_log_dirs/*",
+        "*_bytes",
+        lambda kafka, ours: kafka is True and ours is False,
+        "How large the disk is, and how much of it is free (DescribeLogDirs 4 and later), is -1: "
+        "not known. A gateway has no disk; the bytes of each partition are those that Redis holds.",
+    ),
+    Difference(
+        "describe_topic_partitions/what_is_refused",
+        "2.topics.0.*",
+        _accepted,
+        "DescribeTopicPartitions of a topic whose name is empty is answered with "
+        "INVALID_TOPIC_EXCEPTION; Kafka fails (UNKNOWN_SERVER_ERROR).",
+    ),
+    Difference(
+        "list_config_resources/what_has_configs",
+        "*.config_resources",
+        lambda kafka, ours: [row for row in kafka if row["resource_type"] != 8] == ours,
+        "A gateway's loggers cannot be set by clients: there are no configs of BROKER_LOGGER.",
     ),
     Difference(
         "create_topics/bad_configs",

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable, Container, Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,10 +18,16 @@ from partstream.records import header
 from partstream.records.codec import decode
 
 _EPOCHS = {"leader_epoch", "epoch"}
-_SET_OR_NOT = {"error_message", "documentation", "client_host"}
+_SET_OR_NOT = {"error_message", "batch_index_error_message", "documentation", "client_host"}
 """Texts of which only counts whether they are there."""
 _LEFT_OUT = {"throttle_time"}
-_PLACES = {"host": "HOST", "port": "PORT", "cluster_id": "CLUSTER", "log_dir": "DIR"}
+_PLACES = {
+    "session_id": "SESSION",
+    "host": "HOST",
+    "port": "PORT",
+    "cluster_id": "CLUSTER",
+    "log_dir": "DIR",
+}
 _NUMBERED = {"member_id": "member", "leader": "member", "producer_id": "producer"}
 """What the server makes up, by the name of its field; -1 and nothing are themselves."""
 _ORDERED = {"", "synonyms"}
@@ -99,7 +104,7 @@ class Normaliser:
         }
 
     def _value(self, value: Any, field: str) -> Any:
-        if value is None or value in (-1, ""):
+        if value is None or value in (-1, "") or (value == 0 and field in _PLACES):
             return value
         if field == "records":
             return self._records(value)
@@ -131,18 +136,29 @@ class Normaliser:
     def _records(self, data: bytes) -> list[Any]:
         """What is in batches; the last may be cut off, as Kafka does it."""
         found = []
-        with suppress(CorruptRecord):
-            for batch in header.batches(data):
-                head = header.parse(batch)
-                header.check_crc(batch)
-                found.append(
-                    {
-                        "base_offset": head.base_offset,
-                        "codec": head.codec,
-                        "values": [
-                            (record.value or b"").decode("latin-1")
-                            for record in decode(batch, "t", 0, head.base_offset)
-                        ],
-                    }
-                )
+        at = 0
+        while len(data) - at >= header.HEADER_SIZE:
+            end = at + header.LENGTH_END + int.from_bytes(data[at + 8 : at + 12], "big")
+            if end > len(data):
+                break
+            found.append(_batch(data[at:end]))
+            at = end
         return found
+
+
+def _batch(batch: bytes) -> Any:
+    head = header.parse(batch)
+    return {
+        "base_offset": head.base_offset,
+        "codec": head.codec,
+        "timestamp_type": head.timestamp_type,
+        "values": _values(batch),
+    }
+
+
+def _values(batch: bytes) -> Any:
+    try:
+        records = decode(batch, "t", 0, 0)
+    except CorruptRecord:
+        return "not to be read"
+    return [(record.value or b"").decode("latin-1") for record in records]

@@ -20,7 +20,7 @@ from tests.gateway.messages import read_by_kio
 
 Answer = dict[str, Any]
 
-METADATA, CREATE_TOPICS, PRODUCE, API_VERSIONS = 3, 19, 0, 18
+METADATA, CREATE_TOPICS, PRODUCE, LIST_OFFSETS, API_VERSIONS = 3, 19, 0, 2, 18
 DISCONNECTED = "disconnected"
 """What is heard of a request that ends the connection."""
 
@@ -173,6 +173,13 @@ class Session:
                 return answer
             await asyncio.sleep(0.02)
 
+    async def unanswered(self, /, **values: Any) -> None:
+        """Send the scenario's request, which has no answer."""
+        body = bytes(codec.request(self.api, self.version, _NEWEST[self.api]).encode(values))
+        if self._line is None:
+            self._line = await self.line()
+        self._line.send(frame(self.api, self.version, body))
+
     async def raw(self, data: bytes, *, read_as: int | None = None) -> None:
         """Send a frame as it is, and keep the answer, read as that version."""
         begun = _now()
@@ -223,6 +230,18 @@ class Session:
             allow_auto_topic_creation=False,
         )
         row = answer["topics"][0]
+        # The broker knows of a leader before it is one.
+        numbers = [partition["partition_index"] for partition in row["partitions"]]
+        rows = [{"partition_index": number, "timestamp": -1} for number in numbers]
+        await self.call_until(
+            lambda one: all(
+                partition["error_code"] == "NONE" for partition in one["topics"][0]["partitions"]
+            ),
+            LIST_OFFSETS,
+            6,
+            replica_id=-1,
+            topics=[{"name": name, "partitions": rows}],
+        )
         return Topic(name, row["topic_id"], row["partitions"][0]["leader_epoch"])
 
     async def produce(self, topic: str, records: bytes, partition: int = 0) -> Answer:

@@ -8,49 +8,58 @@ from partstream.errors import (
     CorruptRecord,
     InvalidRecord,
     InvalidTxnState,
+    PartstreamError,
     UnsupportedCompressionType,
 )
 from partstream.gateway.framing import Piece
 from partstream.records import compression, header
+from partstream.records.codec import decode
 
 _MAGIC_AT = 16
+_ATTRIBUTES_AT = 22
+"""The byte that names the codec."""
+_LEAST_LENGTH = 14
+"""Kafka takes a smaller length of a batch for a damaged one."""
 _ZSTD_SINCE = 7
 """The first version of Produce whose clients know zstd (KIP-110)."""
 _MAX_DECOMPRESSED = 64 << 20
+_MAX_LOOKED_INTO = 4 << 20
 _PREFIX = 16
 
 
-def checked(topic: Topic, records: bytes | None, version: int) -> bytes:
-    """The one batch of a partition in a Produce request, as it is to be stored.
+def framed(records: bytes | None, version: int) -> bytes:
+    """The one batch of a partition in a Produce request, by its length; bytes behind it that are
+    no batch are cut off, as Kafka does it.
 
     Raises:
-        InvalidRecord: there is not just one batch, or a client may not send it.
-        CorruptRecord: it is damaged.
+        InvalidRecord: there is not just one batch, or it is of an older kind.
+        CorruptRecord: it is of no kind, or shorter than it can be.
         UnsupportedCompressionType: the version knows no zstd.
-        InvalidTxnState: it belongs to a transaction.
     """
-    if not records:
+    if records is None or len(records) <= _MAGIC_AT:
         raise _no_batch(version)
-    head = _parse_first(records, version)
-    if head.is_control:
-        raise InvalidRecord("Clients are not allowed to write control records")
-    if head.is_transactional:
-        raise InvalidTxnState("the batch belongs to a transaction, and there are none yet")
-    if head.codec > compression.ZSTD:
-        raise UnsupportedCompressionType(f"Unknown compression type id: {head.codec}")
-    if head.codec == compression.ZSTD and version < _ZSTD_SINCE:
+    end = _end(records, 0)
+    if end > len(records):
+        raise _no_batch(version)
+    magic = records[_MAGIC_AT]
+    if magic < header.MAGIC:
+        raise InvalidRecord(
+            f"Produce requests with version {version} are only allowed to contain record batches "
+            "with magic version 2"
+        )
+    if magic > header.MAGIC:
+        raise CorruptRecord(f"Invalid magic found in record: {magic}")
+    if len(records) - end > _MAGIC_AT and _end(records, end) <= len(records):
+        raise InvalidRecord(
+            f"Produce requests with version {version} are only allowed to contain exactly one "
+            "record batch per partition"
+        )
+    codec = records[_ATTRIBUTES_AT] & header.CODEC_MASK if end > _ATTRIBUTES_AT else 0
+    if codec == compression.ZSTD and version < _ZSTD_SINCE:
         raise UnsupportedCompressionType(
             f"Produce requests with version {version} are not allowed to use ZStandard compression"
         )
-    header.check_crc(records)
-    if head.record_count != head.last_offset_delta + 1:
-        raise InvalidRecord(
-            f"Inconsistent batch offset range: {head.record_count} records, last offset delta "
-            f"{head.last_offset_delta}"
-        )
-    if head.producer_id >= 0 and head.base_sequence < 0:
-        raise InvalidRecord(f"Invalid sequence number {head.base_sequence} with a producer id")
-    return _recompressed(topic, records, head)
+    return records if end == len(records) else records[:end]
 
 
 def _no_batch(version: int) -> InvalidRecord:
@@ -59,27 +68,74 @@ def _no_batch(version: int) -> InvalidRecord:
     )
 
 
-def _parse_first(records: bytes, version: int) -> header.BatchHeader:
-    if len(records) > _MAGIC_AT and records[_MAGIC_AT] != header.MAGIC:
+def _end(records: bytes, begin: int) -> int:
+    """Where the batch that begins there ends, by its own word."""
+    length = int.from_bytes(records[begin + 8 : begin + header.LENGTH_END], "big", signed=True)
+    if length < _LEAST_LENGTH:
+        if begin:
+            raise CorruptRecord  # of bytes behind the batch, Kafka says no more than that
+        raise CorruptRecord(f"Record size {length} is less than the minimum {_LEAST_LENGTH}")
+    return begin + header.LENGTH_END + length
+
+
+def checked(topic: Topic, batch: bytes) -> bytes:
+    """A batch as it is to be stored. Its records are not looked at.
+
+    Raises:
+        InvalidRecord: its header contradicts itself, or a client may not send it.
+        CorruptRecord: it is damaged.
+        UnsupportedCompressionType: it is compressed in a way that nobody knows.
+        InvalidTxnState: it belongs to a transaction.
+    """
+    header.check_crc(batch)
+    try:
+        head = header.parse(batch)
+    except CorruptRecord as error:
+        raise InvalidRecord(str(error)) from None
+    if head.is_control:
+        raise InvalidRecord("Clients are not allowed to write control records")
+    if head.is_transactional:
+        raise InvalidTxnState("the batch belongs to a transaction, and there are none yet")
+    if head.codec > compression.ZSTD:
+        raise UnsupportedCompressionType(f"Unknown compression type id: {head.codec}")
+    if not head.record_count or head.record_count != head.last_offset_delta + 1:
         raise InvalidRecord(
-            f"Produce requests with version {version} are only allowed to contain record batches "
-            "with magic version 2"
+            f"Inconsistent batch offset range: {head.record_count} records, last offset delta "
+            f"{head.last_offset_delta}"
         )
-    if len(records) >= header.HEADER_SIZE:
-        length = int.from_bytes(records[8:12], "big", signed=True) + header.LENGTH_END
-        if header.HEADER_SIZE <= length < len(records):
-            raise InvalidRecord(
-                f"Produce requests with version {version} are only allowed to contain exactly one "
-                "record batch per partition"
-            )
-        if length > len(records):
-            raise _no_batch(version)
-    else:
-        raise _no_batch(version)
-    head = header.parse(records)
-    if not head.record_count:
-        raise CorruptRecord("a batch without records")
-    return head
+    if head.base_offset:
+        raise InvalidRecord(
+            f"The baseOffset of the record batch should be 0, but it is {head.base_offset}"
+        )
+    if head.producer_id >= 0 and head.base_sequence < 0:
+        raise InvalidRecord(f"Invalid sequence number {head.base_sequence} with a producer id")
+    if head.timestamp_type:
+        batch = header.with_create_time(batch)
+    return _recompressed(topic, batch, head)
+
+
+def misdated(topic: Topic, batch: bytes, now_ms: int) -> list[tuple[int, str]]:
+    """Which records of a batch that was refused for its timestamps have such: number and reason.
+
+    A batch that is large when it is unpacked is not looked into; its first record stands for all.
+    """
+    config = topic.config
+    least = now_ms - config.message_timestamp_before_max_ms
+    most = now_ms + config.message_timestamp_after_max_ms
+    try:
+        records = decode(batch, topic.name, 0, 0, max_decompressed=_MAX_LOOKED_INTO)
+    except PartstreamError:
+        records = []
+    found = [
+        (
+            number,
+            f"Timestamp {record.timestamp} of message with offset {number} is out of range. The "
+            f"timestamp should be within [{least}, {most}]",
+        )
+        for number, record in enumerate(records)
+        if not least <= record.timestamp <= most
+    ]
+    return found or [(0, "A timestamp of the batch is out of range.")]
 
 
 def _recompressed(topic: Topic, batch: bytes, head: header.BatchHeader) -> bytes:

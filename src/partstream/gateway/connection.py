@@ -80,7 +80,8 @@ class Connection(asyncio.BufferedProtocol):
         self.farewells: list[Callable[[], None]] = []
         """Called when the connection ends."""
         self.hurriers: list[Callable[[], None]] = []
-        """Called when no request may wait any longer: the gateway ends."""
+        """Called when no request may wait any longer: the client sends no more, or the gateway
+        ends."""
         self.active_at = 0.0
         """When it was last heard of, or served; the loop's clock."""
         self._secure = secure
@@ -151,6 +152,7 @@ class Connection(asyncio.BufferedProtocol):
         """The client sends no more: what it sent is answered, then the connection ends."""
         self._draining = self._ended = True
         self._wake()
+        self._hurry()
         # TLS knows no connection that is closed on one side only.
         return not (self._secure or self._deaf)
 
@@ -198,8 +200,7 @@ class Connection(asyncio.BufferedProtocol):
         self._draining = True
         self._pause()
         self._wake()
-        for hurry in self.hurriers:
-            hurry()
+        self._hurry()
 
     def abort(self) -> None:
         """Close at once."""
@@ -211,6 +212,10 @@ class Connection(asyncio.BufferedProtocol):
     def _pause(self) -> None:
         if self._transport is not None:
             self._transport.pause_reading()
+
+    def _hurry(self) -> None:
+        for hurry in self.hurriers:
+            hurry()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -90,6 +90,7 @@ class Reading:
         self._rung: set[str] = set()
         self._bell = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._hurried = broker.draining.is_set()
 
     @classmethod
     def of(cls, broker: Broker, connection: Connection) -> Reading:
@@ -98,9 +99,13 @@ class Reading:
         if reading is None:
             reading = connection.memory[cls] = cls(broker)
             connection.farewells.append(reading.close)
-            connection.hurriers.append(reading._bell.set)
+            connection.hurriers.append(reading._hurry)
         found: Reading = reading
         return found
+
+    def _hurry(self) -> None:
+        self._hurried = True
+        self._bell.set()
 
     def close(self) -> None:
         """Watch no doorbell any more."""
@@ -116,7 +121,7 @@ class Reading:
         self._rung.clear()
         self._bell.clear()
         got = await self._read(wants, max_bytes)
-        if _enough(got, min_bytes) or max_wait_ms <= 0 or self._broker.draining.is_set():
+        if _enough(got, min_bytes) or max_wait_ms <= 0 or self._hurried:
             await self._judge(wants, got)
             return got
         unheard = [want for want in wants if self._seat(want).watch is None]
@@ -134,7 +139,7 @@ class Reading:
 
     async def _ring(self, deadline: float) -> bool:
         """Wait for a doorbell; False if the time is over first, or the gateway ends."""
-        if self._broker.draining.is_set():
+        if self._hurried:
             return False
         try:
             async with asyncio.timeout_at(deadline):

@@ -164,6 +164,14 @@ def stamp_log_append_time(batch: bytes | memoryview, timestamp_ms: int) -> bytes
     return _sealed(patched)
 
 
+def with_create_time(batch: bytes | memoryview) -> bytes:
+    """The batch without the claim that a log has dated it (LogAppendTime), with a new CRC."""
+    patched = bytearray(batch)
+    (attributes,) = _ATTRIBUTES.unpack_from(patched, _ATTRIBUTES_AT)
+    _ATTRIBUTES.pack_into(patched, _ATTRIBUTES_AT, attributes & ~TIMESTAMP_TYPE_BIT)
+    return _sealed(patched)
+
+
 def with_producer(
     batch: bytes | memoryview, producer_id: int, producer_epoch: int, base_sequence: int
 ) -> bytes:

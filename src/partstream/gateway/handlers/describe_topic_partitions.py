@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from partstream.engine.partition import Topic
-from partstream.errors import InvalidRequest, PartstreamError
+from partstream.errors import PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.faults import NONE, code_of
+from partstream.gateway.faults import INVALID_REQUEST, NONE, code_of
 from partstream.gateway.names import TOPIC_OPERATIONS
 
 _MOST = 2_000
@@ -20,12 +20,13 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
     """Partitions of all topics, or of those that were named, from the cursor on."""
     limit = min(max(1, request.response_partition_limit), _MOST)
     cursor = request.cursor
-    if cursor is not None and cursor.partition_index < 0:
-        raise InvalidRequest(
-            f"DescribeTopicPartitionsRequest cursor partition must be valid: {cursor}"
-        )
+    asked = {topic.name for topic in request.topics}
+    if cursor is not None and (
+        cursor.partition_index < 0 or (asked and cursor.topic_name not in asked)
+    ):
+        return {"topics": [{"error_code": INVALID_REQUEST, "name": name} for name in sorted(asked)]}
     every = await broker.topics.all()
-    names = sorted({topic.name for topic in request.topics} if request.topics else every)
+    names = sorted(asked or every)
     rows: list[Mapping[str, Any]] = []
     for name in names:
         begin = 0

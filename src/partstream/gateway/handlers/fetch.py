@@ -15,6 +15,7 @@ from partstream.errors import (
     OffsetOutOfRange,
     PartstreamError,
     UnknownLeaderEpoch,
+    UnknownServerError,
     UnknownTopicId,
 )
 from partstream.gateway.batches import handed_out
@@ -23,6 +24,7 @@ from partstream.gateway.connection import Answer, Parts
 from partstream.gateway.faults import (
     FETCH_SESSION_ID_NOT_FOUND,
     NONE,
+    UNKNOWN_SERVER_ERROR,
     UNKNOWN_TOPIC_OR_PARTITION,
     code_of,
 )
@@ -54,7 +56,7 @@ class _Request(NamedTuple):
     max_wait_ms: int
     min_bytes: int
     max_bytes: int
-    session_id: int
+    isolation_level: int
     session_epoch: int
     topics: list[tuple[str | None, list[_Asked]]]
 
@@ -62,8 +64,10 @@ class _Request(NamedTuple):
 async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
     """Batches of every partition that was asked for, or why there are none."""
     request = _read(Wire(data, at, flexible=call.version >= FLEXIBLE), call.version)
-    if request.session_id or request.session_epoch > 0:
+    if request.session_epoch > 0:
         return _head(call.version, FETCH_SESSION_ID_NOT_FOUND, 0)
+    if request.isolation_level not in (0, 1):
+        return _refused(call.version, request)
     wants: list[Want] = []
     found: list[tuple[str | None, list[tuple[_Asked, Want | PartstreamError]]]] = []
     for name, partitions in request.topics:
@@ -85,7 +89,10 @@ async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
             one = read[id(want)] if isinstance(want, Want) else Got(error=want)
             if isinstance(want, Want) and one.error is None:
                 one.error = await _misplaced(broker, want.partition, asked, one)
-            code = _row(parts, call.version, asked.number, one)
+                if one.error is None and min(asked.max_bytes, request.max_bytes) < 0:
+                    one.error = UnknownServerError("a negative number of bytes")
+            known = isinstance(want, Want) and not request.isolation_level
+            code = _row(parts, call.version, asked.number, one, _NO_TRANSACTIONS if known else 0)
             if code != NONE:
                 call.errors.append(code)
         _tags(parts, call.version)
@@ -99,18 +106,19 @@ async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
 def _read(wire: Wire, version: int) -> _Request:
     if version < 15:
         wire.int32()  # the replica's id: followers are no concern of ours
-    max_wait_ms, min_bytes, max_bytes, _ = wire.fixed(_LIMITS)
-    session_id, session_epoch = wire.fixed(_SESSION) if version >= 7 else (0, _FINAL)
-    topics = []
+    max_wait_ms, min_bytes, max_bytes, isolation = wire.fixed(_LIMITS)
+    _, session_epoch = wire.fixed(_SESSION) if version >= 7 else (0, _FINAL)
+    topics: dict[str | None, dict[int, _Asked]] = {}
     for _ in range(wire.count(3)):
         name = wire.uuid() if version >= _BY_ID else wire.string()
-        partitions = []
+        partitions = topics.setdefault(name, {})
         for _ in range(wire.count(16)):
-            partitions.append(_read_partition(wire, version))
+            asked = _read_partition(wire, version)
+            partitions[asked.number] = asked
         wire.tags()
-        topics.append((name, partitions))
     # Topics to forget, a rack and tagged fields follow: they are for sessions and followers.
-    return _Request(max_wait_ms, min_bytes, max_bytes, session_id, session_epoch, topics)
+    found = [(name, list(rows.values())) for name, rows in topics.items() if rows]
+    return _Request(max_wait_ms, min_bytes, max_bytes, isolation, session_epoch, found)
 
 
 _V4, _V5, _V9, _V12 = Struct(">iqi"), Struct(">iqqi"), Struct(">iiqqi"), Struct(">iiqiqi")
@@ -135,7 +143,8 @@ async def _want(
 ) -> Want | PartstreamError:
     try:
         topic = await _topic(broker, version, name or "")
-        return Want(topic.partition(asked.number), asked.offset, max(0, asked.max_bytes))
+        partition = topic.partition(asked.number)
+        return Want(partition, max(0, asked.offset), max(0, asked.max_bytes))
     except PartstreamError as error:
         return error
 
@@ -167,7 +176,21 @@ def _topic_head(parts: Parts, version: int, name: str | None, partitions: int) -
 _ROW_V4, _ROW_V5 = Struct(">ihqq"), Struct(">ihqqq")
 
 
-def _row(parts: Parts, version: int, number: int, got: Got) -> int:
+def _refused(version: int, request: _Request) -> Parts:
+    """A request that is refused as a whole; older versions have the error in every row."""
+    topics = request.topics if version < _BY_ID else []
+    parts = _head(version, UNKNOWN_SERVER_ERROR, len(topics))
+    for name, rows in topics:
+        _topic_head(parts, version, name, len(rows))
+        for asked in rows:
+            _row(parts, version, asked.number, Got(error=UnknownServerError()), 0)
+        _tags(parts, version)
+    if topics:
+        _tags(parts, version)
+    return parts
+
+
+def _row(parts: Parts, version: int, number: int, got: Got, transactions: int) -> int:
     """One partition of the answer; its error code."""
     error = got.error
     code = NONE if error is None else code_of(error)
@@ -179,7 +202,7 @@ def _row(parts: Parts, version: int, number: int, got: Got) -> int:
         out += _ROW_V5.pack(number, code, end, end, start)
     else:
         out += _ROW_V4.pack(number, code, end, end)
-    _length(out, version, _NO_TRANSACTIONS)
+    _length(out, version, transactions)
     if version >= 11:
         out += _INT32.pack(-1)
     size = 0 if error is not None else got.size

@@ -34,7 +34,7 @@ def _find(broker: Broker, call: Call, key_type: int, key: str) -> dict[str, Any]
         node = broker.registry.on(call.listener).coordinator(key)
         return {
             "error_code": NONE,
-            "error_message": "NONE",
+            "error_message": "NONE" if call.version < _MANY else "",
             "node_id": node.id,
             "host": node.host,
             "port": node.port,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from partstream.engine.log import EpochEnd
 from partstream.errors import PartstreamError, UnknownTopicId
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
@@ -29,11 +30,13 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
 
 async def _partition(broker: Broker, name: str, asked: Struct) -> Mapping[str, Any]:
     try:
-        partition = (await broker.topics.get(name)).partition(asked.partition)
+        partition = (await broker.named(name, None)).partition(asked.partition)
         bounds = await broker.log.bounds(partition)
         broker.epochs.saw(partition, bounds.leader_epoch)
         check_epoch(asked.current_leader_epoch, bounds.leader_epoch)
-        found = await broker.log.epoch_end(partition, asked.leader_epoch)
+        found = EpochEnd(-1, -1)
+        if asked.leader_epoch >= 0:
+            found = await broker.log.epoch_end(partition, asked.leader_epoch)
     except UnknownTopicId:
         return {"error_code": UNKNOWN_TOPIC_OR_PARTITION, "partition": asked.partition}
     except PartstreamError as error:

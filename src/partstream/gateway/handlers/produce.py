@@ -8,6 +8,8 @@ of the connection may follow at once, and order holds.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from struct import Struct
 from typing import Any, NamedTuple
@@ -15,18 +17,20 @@ from typing import Any, NamedTuple
 from partstream.engine.log import ANY, Appended, appended
 from partstream.engine.partition import Partition, Topic
 from partstream.errors import (
-    CorruptRecord,
+    InvalidProducerEpoch,
+    InvalidRecord,
     InvalidRequest,
-    InvalidTopic,
+    InvalidTimestamp,
     InvalidTxnState,
     OutcomeUnknown,
+    OutOfOrderSequenceNumber,
     PartstreamError,
     RequestTimedOut,
     StoreUnavailable,
     UnknownTopicId,
     UnknownTopicOrPartition,
 )
-from partstream.gateway.batches import checked
+from partstream.gateway.batches import checked, framed, misdated
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.connection import Answer, Parts, Refused
 from partstream.gateway.faults import (
@@ -36,19 +40,31 @@ from partstream.gateway.faults import (
     code_of,
 )
 from partstream.gateway.wire import Wire, write_length, write_text, write_topic
+from partstream.records import header
 
 KEY, LEAST, MOST, FLEXIBLE = 0, 3, 13, 9
 _BY_ID = 13
 ALL = -1
 
 
+_BY_THE_LOG = (
+    InvalidRecord,
+    InvalidTimestamp,
+    OutOfOrderSequenceNumber,
+    InvalidProducerEpoch,
+)
+_PLAIN = (InvalidRecord, InvalidRequest, UnknownTopicOrPartition, UnknownTopicId)
+
+
 class _Sent(NamedTuple):
     """A batch on its way, or why it is not."""
 
     number: int
-    topic: Topic | None
-    answer: asyncio.Future[list[Any]] | None
-    error: PartstreamError | None
+    topic: Topic | None = None
+    batch: bytes | None = None
+    """As the client sent it; None if it did not come so far that the log could refuse it."""
+    answer: asyncio.Future[list[Any]] | None = None
+    error: PartstreamError | None = None
 
 
 class _Row(NamedTuple):
@@ -60,6 +76,8 @@ class _Row(NamedTuple):
     append_time: int = -1
     log_start: int = -1
     message: str | None = None
+    records: Sequence[tuple[int, str]] = ()
+    """What is wrong with single records (KIP-467)."""
 
 
 class _Settings(NamedTuple):
@@ -82,7 +100,7 @@ async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
             wire.tags()
             if transactional_id is not None:
                 refusal = InvalidTxnState("there are no transactions yet")
-                partitions.append(_Sent(index, None, None, refusal))
+                partitions.append(_Sent(index, error=refusal))
             else:
                 partitions.append(await _send(broker, settings, name or "", index, records))
         wire.tags()
@@ -95,12 +113,14 @@ async def _send(
 ) -> _Sent:
     """Check a batch, and send it behind all that was sent to its partition."""
     topic: Topic | None = None
+    sent: bytes | None = None
     try:
         if settings.acks not in (ALL, 0, 1):
             raise InvalidRequest(f"acks={settings.acks}")
         topic = await _topic(broker, settings.version, name)
         partition = topic.partition(index)
-        batch = checked(topic, records, settings.version)
+        sent = framed(records, settings.version)
+        batch = checked(topic, sent)
         least = topic.config.min_insync_replicas - 1 if settings.acks == ALL else 0
         answer = broker.log.submit(partition, batch, ANY, least_replicas=least)
         if answer is None:
@@ -109,8 +129,8 @@ async def _send(
         if answer is None:
             raise StoreUnavailable("the connection to Redis was lost again")
     except PartstreamError as error:
-        return _Sent(index, topic, None, error)
-    return _Sent(index, topic, answer, None)
+        return _Sent(index, topic, sent, error=error)
+    return _Sent(index, topic, sent, answer)
 
 
 async def _topic(broker: Broker, version: int, name: str) -> Topic:
@@ -134,7 +154,7 @@ async def _answer(
     return [_encoded(settings.version, topics)]
 
 
-_ROW_V3, _ROW_V5, _THROTTLE = Struct(">ihqq"), Struct(">ihqqq"), Struct(">i")
+_ROW_V3, _ROW_V5, _INT32 = Struct(">ihqq"), Struct(">ihqqq"), Struct(">i")
 
 
 def _encoded(version: int, topics: list[tuple[str | None, list[_Row]]]) -> bytearray:
@@ -148,16 +168,25 @@ def _encoded(version: int, topics: list[tuple[str | None, list[_Row]]]) -> bytea
         for row in rows:
             out += _ROW_V5.pack(*row[:5]) if version >= 5 else _ROW_V3.pack(*row[:4])
             if version >= 8:
-                write_length(out, 0, flexible=flexible)
+                _write_records(out, row.records, flexible=flexible)
                 write_text(out, row.message, flexible=flexible)
             if flexible:
                 out.append(0)
         if flexible:
             out.append(0)
-    out += _THROTTLE.pack(0)
+    out += _INT32.pack(0)
     if flexible:
         out.append(0)
     return out
+
+
+def _write_records(out: bytearray, rows: Sequence[tuple[int, str]], *, flexible: bool) -> None:
+    write_length(out, len(rows), flexible=flexible)
+    for number, text in rows:
+        out += _INT32.pack(number)
+        write_text(out, text, flexible=flexible)
+        if flexible:
+            out.append(0)
 
 
 async def _settled(broker: Broker, settings: _Settings, sent: _Sent) -> _Row:
@@ -172,8 +201,16 @@ async def _settled(broker: Broker, settings: _Settings, sent: _Sent) -> _Row:
             error = failure
         else:
             broker.epochs.saw(partition, result.leader_epoch)
-            return _Row(sent.number, NONE, result.base_offset, result.append_time, result.log_start)
+            when = _time(result, sent.batch)
+            return _Row(sent.number, NONE, result.base_offset, when, result.log_start)
     return await _refused(broker, settings, sent, error)
+
+
+def _time(result: Appended, batch: bytes | None) -> int:
+    """When the log took a batch; of one that was there already, Kafka tells its own time."""
+    if result.duplicate and result.append_time < 0 and batch is not None:
+        return header.parse(batch).max_timestamp
+    return result.append_time
 
 
 async def _outcome(
@@ -214,14 +251,34 @@ async def _refused(
         if sent.topic is not None:
             with suppress(PartstreamError):
                 await broker.topics.get(sent.topic.name, fresh=True)
-    elif isinstance(error, InvalidTopic):
-        code = UNKNOWN_TOPIC_OR_PARTITION
     elif isinstance(error, InvalidRequest) and settings.acks not in (ALL, 0, 1):
         code = INVALID_REQUIRED_ACKS
-    message = None if error is None or _is_plain(error) else str(error)
-    return _Row(sent.number, code, message=message)
+    message, records = _explained(sent, error)
+    return _Row(
+        sent.number,
+        code,
+        log_start=await _log_start(broker, sent, error),
+        message=message,
+        records=records,
+    )
 
 
-def _is_plain(error: PartstreamError) -> bool:
-    """Whether the code says it all, as with Kafka's own answers."""
-    return isinstance(error, CorruptRecord | UnknownTopicOrPartition | UnknownTopicId)
+async def _log_start(broker: Broker, sent: _Sent, error: PartstreamError | None) -> int:
+    """Where the log begins, if it was the log that refused the batch, as Kafka tells it."""
+    if sent.topic is None or sent.batch is None or not isinstance(error, _BY_THE_LOG):
+        return -1
+    with suppress(PartstreamError):
+        return (await broker.log.bounds(sent.topic.partition(sent.number))).start
+    return -1
+
+
+def _explained(
+    sent: _Sent, error: PartstreamError | None
+) -> tuple[str | None, list[tuple[int, str]]]:
+    """What is said beside the code, also of single records: where Kafka says nothing, nothing."""
+    if isinstance(error, InvalidTimestamp) and sent.topic is not None and sent.batch is not None:
+        records = misdated(sent.topic, sent.batch, int(time.time() * 1000))
+        return "One or more records have been rejected due to invalid timestamp", records
+    if error is None or not error.args or isinstance(error, _PLAIN) or sent.batch is not None:
+        return None, []
+    return str(error), []
