@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from partstream.embedded.cluster import EmbeddedCluster
+from partstream.embedded.reshard import SlotMove
 from partstream.embedded.sentinel import EmbeddedSentinel
 
 pytestmark = [pytest.mark.every_server, pytest.mark.faults]
@@ -49,3 +50,14 @@ def test_sentinels_promote_the_replica(fresh_sentinel: EmbeddedSentinel) -> None
     assert old is fresh_sentinel.servers[0]
     old.kill()
     assert fresh_sentinel.wait_taken_over(old) is fresh_sentinel.servers[1]
+
+
+def test_a_node_is_added_while_a_slot_is_half_moved(fresh_cluster: EmbeddedCluster) -> None:
+    source, target = fresh_cluster.primaries()[:2]
+    slot = fresh_cluster.slots_of()[source.index][7]
+    move = SlotMove(fresh_cluster, slot, target, source)
+    move.begin()
+    added = fresh_cluster.add_node()
+    assert added.is_primary()
+    move.finish()
+    fresh_cluster.wait_settled()

@@ -98,11 +98,11 @@ def follow(node: ClusterNode, primary: str) -> bool:
 
 def slots_in(lines: list[list[str]]) -> dict[str, tuple[str, ...]]:
     """Who serves which slots, in one node's view; half-moved slots are left out."""
-    return {
-        words[0]: tuple(word for word in words[8:] if not word.startswith("["))
-        for words in lines
-        if len(words) > 8
+    whole = {
+        words[0]: tuple(word for word in words[8:] if not word.startswith("[")) for words in lines
     }
+    # A replica tells of half-moved slots of its primary as if they were its own.
+    return {node: slots for node, slots in whole.items() if slots}
 
 
 def bus_port_in(words: list[str]) -> int:

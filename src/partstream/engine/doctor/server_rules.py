@@ -167,9 +167,12 @@ def _no_append_file(node: NodeFacts) -> Iterator[Finding]:
         Severity.WARNING if saves else Severity.ERROR,
         node.address,
         "appendonly is no" if saves else "appendonly is no, and there are no snapshots",
-        "A restart takes the log back to the last snapshot, and groups with it."
-        if saves
-        else "A restart loses everything; with replicas, they lose it too.",
+        (
+            "A restart takes the log back to the last snapshot, and groups with it."
+            if saves
+            else "A restart loses everything; with replicas, they lose it too."
+        )
+        + " WAITAOF is not available: topics with flush.messages=1 are refused.",
         "CONFIG SET appendonly yes (and in the config file, or CONFIG REWRITE)",
     )
 
