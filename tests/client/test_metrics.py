@@ -151,6 +151,17 @@ def test_several_reporters_hear_the_same() -> None:
         assert metrics.value("consumer_lag", partition="3") == 7
 
 
+def test_a_partition_that_goes_to_another_client_of_the_same_name() -> None:
+    metrics = Metrics()
+    first, second = metrics.observer("me"), metrics.observer("me")
+    for observer in (first, second):
+        observer.lag_known("t", 0, 7)
+    first.partition_dropped("t", 0)
+    assert metrics.value("consumer_lag") == 0
+    second.lag_known("t", 0, 5)
+    assert metrics.value("consumer_lag", partition="0") == 5
+
+
 def test_every_metric_is_documented_and_every_hook_is_heard() -> None:
     metrics = Metrics()
     documented = set(re.findall(r"^\| `(partstream_\w+)`", (DOCS / "metrics.md").read_text(), re.M))

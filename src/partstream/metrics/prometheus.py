@@ -73,6 +73,8 @@ class PrometheusMetrics:
         self.fetch_time = seconds("consumer_fetch_seconds", "Fetches that brought some", "topic")
         self.fetch_retries = counter("consumer_retries", "Fetches made again", "topic", "error")
         self.lag = gauge("consumer_lag", "Records behind the position", "topic", "partition")
+        self.lags: dict[tuple[str, str, int], Gauge] = {}
+        """Those of `lag` that are set: found once, not once a batch."""
         self.truncated_records = counter(
             "consumer_truncated_records", "Records read that are gone from the log", "topic"
         )
@@ -229,10 +231,15 @@ class _PrometheusObserver(Observer):
         self.lag_known(topic, partition, lag)
 
     def lag_known(self, topic: str, partition: int, lag: int) -> None:
-        self._metrics.lag.labels(self._client, topic, partition).set(lag)
+        # Kept for all clients together: one of the same name may drop a partition that another reads.
+        lags, key = self._metrics.lags, (self._client, topic, partition)
+        gauge = lags.get(key)
+        if gauge is None:
+            gauge = lags[key] = self._metrics.lag.labels(*key)
+        gauge.set(lag)
 
     def partition_dropped(self, topic: str, partition: int) -> None:
-        # Another client of this name may read it, and sets it again with its next fetch.
+        self._metrics.lags.pop((self._client, topic, partition), None)
         with suppress(KeyError):
             self._metrics.lag.remove(self._client, topic, partition)
 
