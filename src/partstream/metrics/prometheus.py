@@ -231,7 +231,7 @@ class _PrometheusObserver(Observer):
         self.lag_known(topic, partition, lag)
 
     def lag_known(self, topic: str, partition: int, lag: int) -> None:
-        # Kept for all clients together: one of the same name may drop a partition that another reads.
+        # Kept for all clients together: one may drop what another of the same name reads.
         lags, key = self._metrics.lags, (self._client, topic, partition)
         gauge = lags.get(key)
         if gauge is None:
