@@ -112,7 +112,7 @@ def test_cut_data(codec: int) -> None:
 @pytest.mark.parametrize(
     ("codec", "data", "text"),
     [
-        (GZIP, gzip.compress(b"a") + b"b", "1 bytes follow"),
+        (GZIP, gzip.compress(b"a", mtime=0) + b"b", "1 bytes follow"),
         (GZIP, b"not gzip", "incorrect header"),
         (SNAPPY, framing.XERIAL_HEADER + b"\0\0\0", "block's length"),
         (SNAPPY, framing.XERIAL_HEADER + b"\0\0\0\x09abc", "9 bytes, 3 are left"),
