@@ -68,7 +68,9 @@ ERRORS = [
     pytest.param({"records": b""}, 87, id="empty"),
     pytest.param({"records": batch(b"v")[:30]}, 87, id="cut off"),
     pytest.param({"records": batch(b"v") * 2}, 87, id="two batches"),
-    pytest.param({"records": b"\0" * 11 + b"\x41" + b"\0" * 4 + b"\1" + b"\0" * 60}, 87, id="old magic"),
+    pytest.param(
+        {"records": b"\0" * 11 + b"\x41" + b"\0" * 4 + b"\1" + b"\0" * 60}, 87, id="old magic"
+    ),
     pytest.param({"records": batch(b"v")[:-1] + b"\x7f"}, 2, id="bad CRC"),
     pytest.param({"topic": "nope"}, 3, id="unknown topic"),
     pytest.param({"topic": "b ad"}, 3, id="bad topic"),
@@ -346,6 +348,13 @@ async def test_an_old_epoch_is_refused_if_records_are_gone(redis_url: str, names
         await running.broker.store.execute("HSET", key, "epoch", 9, "epochs", "0:0 9:3", key=key)
         assert (await fetch(client, "t", 3, epoch=0)).error_code == 0
         assert (await fetch(client, "t", 4, epoch=0)).error_code == 74
+        # What is asked of the log as it is now is answered, whatever the client has heard of it.
+        asked = {"partition_index": 0, "current_leader_epoch": 0, "timestamp": -1}
+        listed = await client.ask(
+            2, 9, replica_id=-1, topics=[{"name": "t", "partitions": [asked]}]
+        )
+        assert listed.topics[0].partitions[0].error_code == 0
+        assert listed.topics[0].partitions[0].offset == 4
         answer = await client.ask(
             23, 4, topics=[{"topic": "t", "partitions": [{"partition": 0, "leader_epoch": 0}]}]
         )

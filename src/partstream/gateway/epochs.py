@@ -10,7 +10,7 @@ import asyncio
 
 from partstream.engine.log import Log
 from partstream.engine.partition import Partition, Topic
-from partstream.errors import FencedLeaderEpoch, PartstreamError, UnknownLeaderEpoch
+from partstream.errors import PartstreamError, UnknownLeaderEpoch
 
 _FRESH_S = 1.0
 UNKNOWN = -1
@@ -58,11 +58,12 @@ class Epochs:
 def check_epoch(believed: int, epoch: int) -> None:
     """Compare the epoch that a client believes in with the partition's; -1 is no belief.
 
+    An older one is no error: a leader is advice here, so what any gateway answers is true, and
+    clients need up to a second to hear of an epoch. Not all of them ask again: librdkafka's
+    `query_watermark_offsets` fails.
+
     Raises:
-        FencedLeaderEpoch: the client's is older.
         UnknownLeaderEpoch: the client's is newer.
     """
-    if believed != UNKNOWN and believed < epoch:
-        raise FencedLeaderEpoch(f"the leader epoch is {epoch}, not {believed}")
     if believed > epoch:
         raise UnknownLeaderEpoch(f"the leader epoch is {epoch}, not yet {believed}")
