@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from partstream.engine.groups.classic_calls import ClassicCalls, Loaded
 from partstream.errors import (
     FencedInstanceId,
     GroupIdNotFound,
@@ -18,7 +19,8 @@ from partstream.errors import (
     UnknownMemberId,
 )
 from partstream.groups.classic import Phase
-from partstream.groups.classic_events import Leave
+from partstream.groups.classic_events import Leave, Limits
+from partstream.groups.classic_machine import step
 from partstream.model import GroupState, OffsetAndMetadata, TopicPartition
 from tests.engine.classic_members import ClassicMember, assignment, subscription
 from tests.engine.group_members import Member, Rig, rig
@@ -353,3 +355,27 @@ async def test_a_heartbeat_of_the_other_protocol_does_a_classic_group_no_harm(
         assert await engine.groups.calls.claim("g", "somebody") is None
         assert await classic.beat() == 0
         assert (await engine.groups.describe("g")).state == GroupState.STABLE
+
+
+async def test_a_step_is_taken_only_from_what_the_group_is(redis_url: str, namespace: str) -> None:
+    async with rig(redis_url, namespace) as engine:
+        calls = ClassicCalls(engine.groups.calls)
+        member = ClassicMember(engine.groups)
+
+        async def take(before: Loaded, *, after_ms: int = 0) -> bytes | None:
+            events = [] if after_ms else [member.request(id_required=False)]
+            group, _, effects = step(before.group, events, before.now + after_ms, Limits())
+            return await calls.step("g", before, group, effects, ring=True)
+
+        absent = await calls.load("g")
+        assert await take(absent) is not None
+        assert await take(absent) is None  # it is there by now
+        first = await calls.load("g")
+        assert list(first.group.members) == list((await calls.load("g")).group.members)
+        assert await take(first) is not None
+        assert await take(first) is None
+        # A session that was taken for ended, and was extended meanwhile, has not ended.
+        later = await calls.load("g")
+        assert later.group.phase == Phase.PREPARING_REBALANCE
+        assert await take(later, after_ms=400_000) is None
+        assert (await calls.load("g")).version == later.version

@@ -18,6 +18,7 @@ from partstream.errors import (
     PartstreamError,
     from_code,
 )
+from partstream.groups.classic import Group as ClassicGroup
 from partstream.groups.consumer import Plan, Step
 from partstream.groups.requests import HeartbeatRequest
 from partstream.groups.rows import (
@@ -113,6 +114,13 @@ class Snapshot:
     def type(self) -> str:
         """`consumer` or `classic`."""
         return self.fields["type"]
+
+    def classic(self) -> ClassicGroup:
+        """The group, if it is a classic one; without its members, of which nothing is read here."""
+        fields = self.fields
+        return ClassicGroup.decode(
+            fields.get("phase", ""), fields.get("generation", ""), fields.get("classic", "")
+        )
 
 
 def _pairs(flat: Sequence[bytes]) -> dict[str, str]:

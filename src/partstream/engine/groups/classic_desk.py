@@ -73,9 +73,9 @@ class Desk:
         calls: ClassicCalls,
         bells: Bells,
         limits: Limits,
-        forget: Callable[[], None],
+        forget: Callable[[Desk], None],
     ) -> None:
-        self._group_id = group_id
+        self.group_id = group_id
         self._calls = calls
         self._bells = bells
         self._limits = limits
@@ -97,6 +97,8 @@ class Desk:
             PartstreamError: Redis could not be asked; the request may be made again.
         """
         request = _Request(event, self._loop.create_future())
+        if self._closed:
+            raise _ends()
         self._queue.append(request)
         self._used = self._used or event is not None
         self.kick()
@@ -110,7 +112,7 @@ class Desk:
         """Look at the group: it has changed, or something is due."""
         self._look = True
         if self._task is None and not self._closed:
-            self._task = self._loop.create_task(self._run(), name=f"group {self._group_id}")
+            self._task = self._loop.create_task(self._run(), name=f"group {self.group_id}")
 
     def beat(self, next_deadline_ms: int) -> None:
         """A member was heard here: this process watches the group's deadlines."""
@@ -121,13 +123,14 @@ class Desk:
             self._arm(next_deadline_ms / 1000)
 
     async def close(self) -> None:
-        """Serve no more."""
+        """Serve no more; who waits is told to ask elsewhere."""
         self._closed = True
         self._rest()
         task = self._task
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        self._fail(self._queue, _ends())
 
     # One round after the other, while there is something to do.
 
@@ -142,15 +145,15 @@ class Desk:
             except PartstreamError as error:
                 self._fail(batch, error)
             except asyncio.CancelledError:
-                self._fail([*batch, *self._queue], CoordinatorNotAvailable("the process ends"))
+                self._fail(batch, _ends())
                 raise
             except Exception as error:
-                _logger.exception("group %s", self._group_id)
-                self._fail(batch, UnknownServerError(f"group {self._group_id!r}: {error}"))
+                _logger.exception("group %s", self.group_id)
+                self._fail(batch, UnknownServerError(f"group {self.group_id!r}: {error}"))
         self._task = None
         if not (self._parked or self._timer):
             self._rest()
-            self._forget()
+            self._forget(self)
 
     def _fail(self, batch: list[_Request], error: PartstreamError) -> None:
         for request in [*batch, *self._parked]:
@@ -160,14 +163,14 @@ class Desk:
         self._used = False
 
     async def _round(self, batch: list[_Request]) -> None:
-        before = await self._calls.load(self._group_id)
+        before = await self._calls.load(self.group_id)
         delay = _LOST_S / 8
         while (done := await self._step(before, batch)) is None:
             await asyncio.sleep(delay * random.random())
             delay = min(delay * 2, _LOST_S)
-            before = await self._calls.load(self._group_id)
+            before = await self._calls.load(self.group_id)
         group, written = done
-        await self._calls.confirm(self._group_id, written)
+        await self._calls.confirm(self.group_id, written)
         self._parked += batch
         await self._answer(group)
         await self._rest_or_watch(before, group)
@@ -186,7 +189,7 @@ class Desk:
         written: bytes | None = before.written
         if group != before.group or effects.assignments is not None:
             written = await self._calls.step(
-                self._group_id, before, group, effects, ring=_is_news(before.group, group)
+                self.group_id, before, group, effects, ring=_is_news(before.group, group)
             )
         if written is None:
             return None
@@ -195,7 +198,7 @@ class Desk:
         if group.phase != before.group.phase:
             _logger.info(
                 "group %s: %s, generation %d, %d members",
-                self._group_id,
+                self.group_id,
                 group.phase,
                 group.generation,
                 len(group.members),
@@ -247,7 +250,7 @@ class Desk:
     async def _answer_joins(self, group: Group, ready: list[_Request]) -> None:
         metadata: dict[str, bytes] = {}
         if any(_leads(group, request.outcome) for request in ready):
-            protocols = (await self._calls.load(self._group_id, details=True)).protocols
+            protocols = (await self._calls.load(self.group_id, details=True)).protocols
             metadata = {
                 member_id: protocols.get(member_id, {}).get(group.protocol or "", b"")
                 for member_id in group.members
@@ -260,7 +263,7 @@ class Desk:
         if not ready:
             return
         ids = list({request.outcome.member_id for request in ready})
-        assigned = await self._calls.assigned(self._group_id, group.generation, ids)
+        assigned = await self._calls.assigned(self.group_id, group.generation, ids)
         for request in ready:
             if request.outcome.member_id in assigned:
                 answer = Answer(
@@ -274,7 +277,7 @@ class Desk:
 
     async def _rest_or_watch(self, before: Loaded, group: Group) -> None:
         if self._parked and self._watch is None:
-            self._watch = await self._bells.watch(self._calls.bell(self._group_id), self.kick)
+            self._watch = await self._bells.watch(self._calls.bell(self.group_id), self.kick)
             self._look = True  # what happened before the doorbell was heard
         elif not self._parked and self._watch is not None:
             self._watch.cancel()
@@ -311,6 +314,10 @@ class Desk:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+
+
+def _ends() -> PartstreamError:
+    return CoordinatorNotAvailable("this process ends, ask another")
 
 
 def _taken(event: Event | None) -> Outcome:

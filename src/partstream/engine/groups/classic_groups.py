@@ -211,9 +211,10 @@ class ClassicGroups:
                 self._calls,
                 self._store.bells,
                 self._limits,
-                lambda: self._forget(group_id),
+                self._forget,
             )
         return desk
 
-    def _forget(self, group_id: str) -> None:
-        self._desks.pop(group_id, None)
+    def _forget(self, desk: Desk) -> None:
+        if self._desks.get(desk.group_id) is desk:
+            del self._desks[desk.group_id]

@@ -9,22 +9,24 @@ from partstream.engine.groups.calls import Snapshot
 from partstream.engine.groups.classic_calls import CLASSIC
 from partstream.engine.groups.classic_groups import ClassicGroups
 from partstream.engine.groups.classic_views import classic_state, described
-from partstream.engine.groups.coordinator import Membership
+from partstream.engine.groups.coordinator import Heartbeat, Membership, Times
 from partstream.engine.groups.offsets import OUTSIDER, RETENTION_MS, Offsets
 from partstream.engine.topics import Topics
 from partstream.errors import (
     GroupIdNotFound,
     GroupSubscribedToTopic,
     IllegalGeneration,
+    InconsistentGroupProtocol,
     NonEmptyGroup,
     UnknownMemberId,
     from_code,
 )
 from partstream.groups.assignors import DEFAULT_ASSIGNOR
+from partstream.groups.classic import Phase
 from partstream.groups.classic_events import NONE, Limits
 from partstream.groups.classic_protocol import CONSUMER
 from partstream.groups.consumer import group_state
-from partstream.groups.requests import check_group_id
+from partstream.groups.requests import HeartbeatRequest, check_group_id
 from partstream.groups.rows import (
     NOTHING,
     Partitions,
@@ -56,6 +58,14 @@ class ConsumerGroups(Membership):
         self._topics = topics
         self._offsets = Offsets(store, self.calls)
         self.classic = ClassicGroups(store, self.calls, classic)
+
+    async def _join(self, request: HeartbeatRequest, times: Times, incarnation: int) -> Heartbeat:
+        try:
+            return await super()._join(request, times, incarnation)
+        except InconsistentGroupProtocol:
+            if not await self.classic.is_empty(request.group_id):
+                raise
+            return await super()._join(request, times, incarnation)
 
     async def commit(
         self,
@@ -140,11 +150,11 @@ class ConsumerGroups(Membership):
                 raise GroupSubscribedToTopic(f"group {group_id!r} is subscribed to topic {name!r}")
 
     async def expire_offsets(self, retention_ms: int = RETENTION_MS) -> int:
-        """Forget the offsets of groups without members for that long; says how many."""
-        for group_id, kind in (await self.calls.listed()).items():
-            if kind == CLASSIC:
-                await self.classic.look(group_id)  # members may have ended unnoticed
-        return await self._offsets.expire(retention_ms)
+        """Forget the offsets of groups without members for that long; says how many.
+
+        Default 7 days, as Kafka.
+        """
+        return await self._offsets.expire(retention_ms, self.classic.look)
 
     async def delete(self, group_id: str) -> None:
         """Delete a group that has no members, its offsets with it.
@@ -164,17 +174,18 @@ class ConsumerGroups(Membership):
     async def list(self) -> list[GroupListing]:
         """Every group, in the order of their ids."""
         ids = sorted(await self.calls.listed())
-        groups = await asyncio.gather(*(self.calls.describe(group_id) for group_id in ids))
-        return [
-            await self._listing(group_id, group)
-            for group_id, group in zip(ids, groups, strict=True)
-            if group.exists
-        ]
+        found = await asyncio.gather(*map(self._listing, ids))
+        return [group for group in found if group is not None]
 
-    async def _listing(self, group_id: str, group: Snapshot) -> GroupListing:
+    async def _listing(self, group_id: str) -> GroupListing | None:
+        group = await self.calls.describe(group_id)
+        if not group.exists:
+            return None
         if group.type != CLASSIC:
             return GroupListing(group_id, group.type, _state(group))
-        classic = await self.classic.look(group_id)
+        classic = group.classic()
+        if classic.phase != Phase.EMPTY:
+            classic = await self.classic.look(group_id)  # members may be gone that nobody missed
         return GroupListing(group_id, CLASSIC, classic_state(classic), classic.protocol_type or "")
 
     async def close(self) -> None:

@@ -50,7 +50,7 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
-class _Times:
+class Times:
     """What a member's client is configured to."""
 
     session_ms: int
@@ -126,7 +126,7 @@ class Membership:
         if member_epoch < 0:
             return await self._leave(request)
         self._assigner.remember(group_id)
-        times = _Times(session_timeout_ms, heartbeat_interval_ms)
+        times = Times(session_timeout_ms, heartbeat_interval_ms)
         if member_epoch == JOIN:
             return await self._join(request, times, incarnation or time.time_ns())
         return await self._beat(request, times, seen)
@@ -139,13 +139,13 @@ class Membership:
         """End what is under way. The store stays open."""
         await self._assigner.close()
 
-    async def _join(self, request: HeartbeatRequest, times: _Times, incarnation: int) -> Heartbeat:
+    async def _join(self, request: HeartbeatRequest, times: Times, incarnation: int) -> Heartbeat:
         told, view = await self.calls.join(request, incarnation, times.session_ms, self._max_size)
         if not told:
             view = await self._advance(request, view, None)
         return await self._answer(request, times, view, news=True)
 
-    async def _beat(self, request: HeartbeatRequest, times: _Times, seen: int | None) -> Heartbeat:
+    async def _beat(self, request: HeartbeatRequest, times: Times, seen: int | None) -> Heartbeat:
         catalog = await self._assigner.catalog()
         # A member that changes its subscription is not at rest, whatever its row says.
         known = None if request.changes_subscription else seen
@@ -222,7 +222,7 @@ class Membership:
         return view
 
     async def _answer(
-        self, request: HeartbeatRequest, times: _Times, view: View, *, news: bool
+        self, request: HeartbeatRequest, times: Times, view: View, *, news: bool
     ) -> Heartbeat:
         await self.calls.confirm(request.group_id, view.written)
         row = view.row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
 from partstream.engine.groups.calls import GroupCalls
 from partstream.errors import (
@@ -164,14 +164,21 @@ class Offsets:
         written = await self._calls.run(group_id, _DELETE_OFFSETS, *fields)
         await self._calls.confirm(group_id, written)
 
-    async def expire(self, retention_ms: int = RETENTION_MS) -> int:
+    async def expire(self, retention_ms: int, overdue: Callable[[str], Awaitable[object]]) -> int:
         """Forget the offsets of groups without members for that long; says how many.
 
-        A group that has neither members nor offsets then is deleted. Default 7 days, as Kafka.
+        A group that has neither members nor offsets then is deleted.
+
+        Args:
+            retention_ms: Kafka's offsets.retention.minutes.
+            overdue: Called with a classic group some of whose members may be gone.
         """
         expired = 0
         for group_id in await self._calls.listed():
             gone = await self._calls.run(group_id, _EXPIRE_OFFSETS, retention_ms)
+            if gone < 0:
+                await overdue(group_id)
+                gone = max(0, await self._calls.run(group_id, _EXPIRE_OFFSETS, retention_ms))
             expired += gone
             if gone:
                 await self.delete_group(group_id, unused_only=True)

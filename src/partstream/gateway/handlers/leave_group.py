@@ -11,7 +11,7 @@ from partstream.errors import PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.faults import NONE, group_code_of
-from partstream.groups.classic_machine import Leave
+from partstream.groups.classic_events import Leave
 
 _logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from partstream.gateway.faults import (
     group_code_of,
 )
 from partstream.gateway.parking import unless_draining
-from partstream.groups.classic_machine import Sync
+from partstream.groups.classic_events import Sync
 
 _SAYS_PROTOCOL = 5
 """The version since which a client must say which protocol it believes in (KIP-559)."""

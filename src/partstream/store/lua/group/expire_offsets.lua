@@ -4,12 +4,13 @@
 -- KEYS, ARGV[1]  as in includes/group.lua
 -- ARGV[2]  retention_ms  since the last member left and since the commit, whichever is later
 --
--- Returns  how many it forgot
+-- Returns  how many it forgot; -1 if members of a classic group may be gone: step it, ask again
 --@include includes/now.lua
 --@include includes/replication.lua
 --@include includes/group.lua
 expire(1000)
 local empty_since = redis.call('HGET', GROUP, 'empty_since')
+if is_classic() and next_deadline() == 0 then return -1 end
 if not empty_since or members() > 0 then return 0 end
 local limit = now - tonumber(ARGV[2])
 if tonumber(empty_since) > limit then return 0 end
