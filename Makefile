@@ -52,7 +52,7 @@ bench: $(VENV)/.developed  ## Measure beside redis-py, and print one table
 venv: $(VENV)/.developed  ## Make the virtual environment for development
 
 clean:  ## Remove what was made
-	@rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .foreign
 
 # The environment. A stamp file says that a step is done; a change of pyproject.toml redoes it.
 

@@ -195,3 +195,23 @@ def _run(command: Sequence[object], *, cwd: Path = ROOT, tries: int = 1) -> None
             return
         time.sleep(number)
     raise RuntimeError(f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}")
+
+
+def main() -> None:
+    """Make all that tests run on, ahead of them; say what cannot be made here, and why."""
+    from tests.foreign.kinds import KINDS  # noqa: PLC0415 (it is made of what is here)
+
+    failed = False
+    for kind in KINDS:
+        try:
+            kind.command()
+        except (pytest.skip.Exception, pytest.fail.Exception) as error:
+            failed |= isinstance(error, pytest.fail.Exception)
+            print(f"{kind.name}: {error.msg}")
+        else:
+            print(f"{kind.name}: ready")
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
