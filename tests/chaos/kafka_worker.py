@@ -8,6 +8,7 @@ from __future__ import annotations
 import faulthandler
 import json
 import logging
+import os
 import random
 import signal
 import sys
@@ -58,6 +59,8 @@ class Worker:
                     break
                 case ["cancel", number]:
                     self._replace(int(number) % len(self._clients))
+        if not ending:
+            os._exit(1)  # nobody is left to work for
         for thread in ending:
             thread.join()
 

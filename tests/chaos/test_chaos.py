@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.faults import Topology
+from tests.chaos.faults import TOPOLOGIES, Topology
 from tests.chaos.history import Acked, Fault, Read
-from tests.chaos.plan import draw
+from tests.chaos.plan import Plan, draw
 from tests.chaos.run import carry_out
 from tests.servers.targets import Target
 
@@ -20,32 +20,37 @@ pytestmark = [
 ]
 
 
-async def run(target: Target, folder: Path, topology: Topology, seed: int, seconds: float) -> None:
+async def run(target: Target, folder: Path, plan: Plan) -> None:
     """Run a plan; what went wrong can be looked at in `folder`, and replayed by the seed."""
     if target.binary is None:
         pytest.skip("needs a server binary on this machine")
-    plan = draw(seed, seconds=seconds, topology=topology)
+    print(f"seed {plan.seed}, {plan.topology}, access {plan.access}, {folder}")
     ran = await carry_out(plan, folder, binary=target.binary.path)
     # It was a test only if something happened.
     assert sum(isinstance(event, Fault) for event in ran.events) >= 2
     assert sum(isinstance(event, Acked) for event in ran.events) > 100
     assert sum(isinstance(event, Read) for event in ran.events) > 50
     text = "\n".join(map(str, ran.anomalies))
-    assert not ran.anomalies, f"seed {seed}, {topology}, {folder}:\n{text}"
+    assert not ran.anomalies, f"seed {plan.seed}, {plan.topology}, {folder}:\n{text}"
 
 
 @pytest.mark.parametrize(
-    ("topology", "seed", "seconds"),
-    [("standalone", 1935, 7), ("torn", 50, 5), ("cluster", 136, 10)],
+    "plan",
+    [
+        draw(239, seconds=8, topology="standalone", access="acl", gateways=2),
+        draw(37, seconds=5, topology="torn"),
+        draw(4508, seconds=10, topology="cluster", access="open", gateways=0),
+        draw(804, seconds=10, topology="parted", access="open", gateways=0),
+    ],
+    ids=lambda plan: plan.topology,
 )
-async def test_a_short_run(
-    target: Target, tmp_path: Path, topology: Topology, seed: int, seconds: float
-) -> None:
-    await run(target, tmp_path, topology, seed, seconds)
+async def test_a_short_run(target: Target, tmp_path: Path, plan: Plan) -> None:
+    """Seeds whose plans hold the faults that matter in the few seconds that there are."""
+    await run(target, tmp_path, plan)
 
 
 @pytest.mark.long
 @pytest.mark.every_server
-@pytest.mark.parametrize("topology", ["standalone", "torn", "cluster", "cluster-loose", "sentinel"])
+@pytest.mark.parametrize("topology", TOPOLOGIES)
 async def test_a_longer_run(target: Target, tmp_path: Path, topology: Topology) -> None:
-    await run(target, tmp_path, topology, 1, 30)
+    await run(target, tmp_path, draw(1, seconds=30, topology=topology, access="open"))

@@ -122,6 +122,7 @@ class Worker:
                     self._world.draining.set()
                 case ["cancel", number]:
                     await self._cancel(int(number) % len(self._clients))
+        os._exit(1)  # nobody is left to work for
 
     async def _cancel(self, index: int) -> None:
         """Cancel a user in the middle of whatever it does; another takes its place."""
