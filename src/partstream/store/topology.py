@@ -67,11 +67,14 @@ async def _first_answer(questions: Sequence[Coroutine[Any, Any, Layout]]) -> Lay
                 timeout=_HESITATION_S if waiting else None,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            for task in done:
-                try:
+            # Each is asked, or the failure of a second one would be one that nobody heard of.
+            errors = [task.exception() for task in done]
+            for task, error in zip(done, errors, strict=True):
+                if error is None:
                     return task.result()
-                except StoreUnavailable as error:
-                    failures.append(error)
+                if not isinstance(error, StoreUnavailable):
+                    raise error
+                failures.append(error)
     finally:
         for question in waiting:
             question.close()
