@@ -197,6 +197,13 @@ async def _settled(broker: Broker, settings: _Settings, sent: _Sent) -> _Row:
         try:
             result = appended(await _outcome(broker, partition, sent.answer))
             await _confirm(broker, settings, sent.topic, partition, result)
+        except OutcomeUnknown as failure:
+            if sent.batch is not None and header.parse(sent.batch).producer_id >= 0:
+                # An answer would let those behind it be answered, too: OUT_OF_ORDER, if one of
+                # them was lost. librdkafka then numbers all anew, and this one is there twice. A
+                # broker's own connection breaks here, and all are sent again as they were.
+                raise Refused(f"what became of a batch is unknown: {failure}") from failure
+            error = failure
         except PartstreamError as failure:
             error = failure
         else:
