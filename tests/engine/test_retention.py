@@ -12,6 +12,7 @@ from partstream.engine.partition import Partition
 from partstream.engine.retention import Sweeper, sweep
 from partstream.engine.times import offset_for_time
 from partstream.errors import StoreOutOfMemory
+from partstream.records.checksum import crc32c
 from tests.engine.logs import Engine, batch, check, engine, inside, read, replace
 from tests.waiting import until
 
@@ -51,6 +52,33 @@ async def test_a_segment_ends_after_segment_ms(redis_url: str, namespace: str) -
         await own.store.execute("HSET", key, "segment_time", began - 60_001, key=key)
         await _append(own, partition, 0)
         assert [row.end for row in (await check(own.store, partition)).rows] == [0, 2]
+
+
+def _undated(plain: bytes) -> bytes:
+    """The batch without timestamps, as some clients send it."""
+    undated = bytearray(plain)
+    undated[27:43] = b"\xff" * 16
+    undated[17:21] = crc32c(bytes(undated[21:])).to_bytes(4, "big")
+    return bytes(undated)
+
+
+async def test_records_without_a_timestamp_age_from_when_they_came(
+    redis_url: str, namespace: str
+) -> None:
+    async with engine(redis_url, namespace) as own:
+        one = _undated(batch(300))
+        partition = await own.partition(segment_bytes=3 * len(one), retention_ms=60_000)
+        for _ in range(7):
+            await own.log.append(partition, one)
+        await sweep(own.store, own.topics)
+        assert len(await read(own.store, partition)) == 7
+
+        key = partition.keys.index
+        for row in (await inside(own.store, partition)).rows[1:]:  # a minute and more goes by
+            member = f"{row.end:020d}:{row.size}:{row.largest}"
+            await own.store.execute("ZINCRBY", key, -60_001, member, key=key)
+        await sweep(own.store, own.topics)
+        assert [record.offset for record in await read(own.store, partition)] == [6]
 
 
 async def test_size_is_kept_by_the_appends_themselves(redis_url: str, namespace: str) -> None:

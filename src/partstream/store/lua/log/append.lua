@@ -125,7 +125,8 @@ total = total + #batch
 redis.call('HSET', KEYS[2], 'end', string.format('%.0f', new_end),
   'total', string.format('%.0f', total), 'segment_base', string.format('%.0f', segment_base),
   'segment_max', math.max(segment_max, #batch), 'segment_time', string.format('%.0f', segment_time),
-  'max_timestamp', string.format('%.0f', math.max(max_timestamp, timestamp)))
+  -- Records without a timestamp age from when they came, as they do where a broker looks at its file.
+  'max_timestamp', string.format('%.0f', math.max(max_timestamp, timestamp < 0 and now or timestamp)))
 if history then
   redis.call('HSET', KEYS[2], 'epoch', epoch, 'token', token, 'epochs', history)
 end
