@@ -10,7 +10,7 @@ import asyncio
 
 from partstream.engine.log import Log
 from partstream.engine.partition import Partition, Topic
-from partstream.errors import PartstreamError, UnknownLeaderEpoch
+from partstream.errors import FencedLeaderEpoch, PartstreamError, UnknownLeaderEpoch
 
 _FRESH_S = 1.0
 UNKNOWN = -1
@@ -63,7 +63,10 @@ def check_epoch(believed: int, epoch: int) -> None:
     `query_watermark_offsets` fails.
 
     Raises:
+        FencedLeaderEpoch: the client's cannot have been one.
         UnknownLeaderEpoch: the client's is newer.
     """
+    if believed < UNKNOWN:
+        raise FencedLeaderEpoch(f"the leader epoch is {epoch}, not {believed}")
     if believed > epoch:
         raise UnknownLeaderEpoch(f"the leader epoch is {epoch}, not yet {believed}")
