@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -379,3 +380,21 @@ async def test_a_step_is_taken_only_from_what_the_group_is(redis_url: str, names
         assert later.group.phase == Phase.PREPARING_REBALANCE
         assert await take(later, after_ms=400_000) is None
         assert (await calls.load("g")).version == later.version
+
+
+async def test_a_group_is_free_also_if_nobody_has_noticed_yet_that_its_members_are_gone(
+    redis_url: str, namespace: str
+) -> None:
+    async with rig(redis_url, namespace) as engine:
+        classic, modern = ClassicMember(engine.groups), Member(engine.groups, "g")
+        await classic.settle()
+        await end_soon(engine, classic)
+        await engine.groups.classic.close()
+
+        async def joins() -> bool:
+            with suppress(InconsistentGroupProtocol):
+                await modern.beat()
+            return modern.epoch > 0
+
+        await until(joins)
+        assert (await engine.groups.describe("g")).type == "consumer"

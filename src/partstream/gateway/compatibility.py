@@ -43,6 +43,11 @@ _REST = """
 - Any replication factor is taken, and the replicas that are shown are gateways: how many copies of
   a record there are is a matter of Redis's own replicas and of `min.insync.replicas`.
 - A topic that is created on first use is there at once; Kafka's first answer is an error.
+- A group that has members keeps its type. An empty one takes that of whoever comes, and keeps its
+  offsets. With members, a KIP-848 member of a classic group gets GROUP_ID_NOT_FOUND, as from Kafka
+  with `group.consumer.migration.policy=disabled`, and a classic member of a KIP-848 group gets
+  INCONSISTENT_GROUP_PROTOCOL; Kafka lets it in.
+- A JoinGroup that is refused makes no group; Kafka's leaves an empty one behind.
 - A negative offset cannot be committed, and a group has a name that is not empty.
 - A topic has the configs of [the configuration page](../configuration.md); others that Kafka knows
   are refused by name.
