@@ -115,7 +115,7 @@ class Sender:
         world, journal = self._world, self._world.journal
         journal.write(Began(now(), self._name, "producer", self._idempotent))
         try:
-            await persist(world, self._name, "start", self._start)
+            await persist(world, self._name, "start", self._producer.start)
             while not world.finishing.is_set():
                 for _ in range(self._rng.randint(1, self._manner["burst"])):
                     await self._send(f"k{self._rng.randrange(self._manner['keys'])}")
@@ -133,13 +133,6 @@ class Sender:
             on_log_loss=self._lost,
             **self._config,
         )
-
-    async def _start(self) -> None:
-        try:
-            await self._producer.start()
-        except PartstreamError:
-            self._producer = self._made()  # for the next try
-            raise
 
     async def _say_last_words(self) -> None:
         """By the answer to these a producer notices what it has not noticed before."""

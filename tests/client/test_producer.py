@@ -11,6 +11,7 @@ import pytest
 
 from partstream import partitioners
 from partstream.client.producer import Producer
+from partstream.embedded.server import EmbeddedServer
 from partstream.errors import (
     ClientTimeout,
     ClosedClient,
@@ -20,6 +21,7 @@ from partstream.errors import (
     InvalidTopic,
     PartstreamError,
     SerializationError,
+    StorePermissionDenied,
     StoreUnavailable,
     UnknownTopicOrPartition,
 )
@@ -299,6 +301,21 @@ def test_wrong_configs(config: dict[str, Any], text: str) -> None:
 async def test_nobody_there() -> None:
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1"):
         await Producer("redis://127.0.0.1:1", request_timeout_ms=500).start()
+
+
+async def test_a_start_that_failed_may_be_tried_again(
+    fresh_server: EmbeddedServer, namespace: str
+) -> None:
+    """The server answers, and then has no producer id to give."""
+    fresh_server.command("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-incr")
+    login = {"username": "app", "password": "secret"}
+    producer = Producer(fresh_server.url, namespace=namespace, **login)
+    for _ in range(2):
+        with pytest.raises(StorePermissionDenied):
+            await producer.start()
+    fresh_server.command("ACL", "SETUSER", "app", "+incr")
+    async with producer:
+        await (await producer.send("t", b"v"))
 
 
 async def test_close_delivers_what_was_accepted(redis_url: str, namespace: str) -> None:

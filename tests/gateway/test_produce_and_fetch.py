@@ -392,7 +392,7 @@ async def test_a_topic_that_was_made_again_is_another(redis_url: str, namespace:
 
 async def test_offsets_by_place_and_time(redis_url: str, namespace: str) -> None:
     async with gateway(redis_url, namespace) as running, await Client.connect(running) as client:
-        await create(client, "t", message_timestamp_before_max_ms=str(2**62))
+        await create(client, "t", message_timestamp_before_max_ms=str(2**62), retention_ms="-1")
         for at in (1_000, 2_000, 3_000, 2_500):
             await produce(client, "t", batch(b"v", at=at))
 

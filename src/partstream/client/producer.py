@@ -106,7 +106,6 @@ class Producer:
             return self
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
-        self._thread = get_ident()
         await self._session.open()
         try:
             self.log = Log(self._session.store)
@@ -114,7 +113,7 @@ class Producer:
                 self.producer_id = await new_producer_id(self._session.store)
             self._unwatch = await self._session.topics.watch(self._stale.set)
         except BaseException:
-            await self._session.close()
+            await self._session.drop()  # so that it may be tried again
             raise
         self._keeping_up = asyncio.create_task(self._keep_up(), name="producer's topics")
         _alive.add(self)

@@ -93,15 +93,20 @@ class Session:
 
     async def close(self) -> None:
         """Disconnect; every later call of the client raises ClosedClient."""
-        if self.closed:
-            return
-        self.closed = True
-        if self._sweeper is not None:
-            await self._sweeper.close()
-        if self._topics is not None:
-            self._topics.close()
-        if self._store is not None:
-            await self._store.close()
+        if not self.closed:
+            self.closed = True
+            await self.drop()
+
+    async def drop(self) -> None:
+        """Disconnect; unless it was closed it may be opened again."""
+        sweeper, topics, store = self._sweeper, self._topics, self._store
+        self._sweeper = self._topics = self._store = None
+        if sweeper is not None:
+            await sweeper.close()
+        if topics is not None:
+            topics.close()
+        if store is not None:
+            await store.close()
 
 
 async def get_or_create(topics: Topics, name: str, config: AutoCreateConfig) -> Topic:
