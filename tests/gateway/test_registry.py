@@ -56,6 +56,14 @@ async def test_gateways_find_one_another_and_share_the_work(redis_url: str, name
             assert now == tuple(node for node in was if node.id != 2), "nothing else has moved"
 
 
+async def test_who_comes_or_goes_is_noticed_at_once(redis_url: str, namespace: str) -> None:
+    seldom = {"broker_heartbeat_interval_ms": 60_000, "broker_session_timeout_ms": 180_000}
+    async with gateway(redis_url, namespace, **seldom) as one:
+        async with gateway(redis_url, namespace, **seldom) as two:
+            await until(lambda: _ids(one) == _ids(two) == [1, 2])
+        await until(lambda: _ids(one) == [1])
+
+
 async def test_any_gateway_serves_what_another_leads(redis_url: str, namespace: str) -> None:
     async with (
         gateway(redis_url, namespace, **QUICK) as one,

@@ -1,8 +1,10 @@
 """Which gateways there are, and which of them leads a partition or coordinates a group.
 
-Each says in Redis that it lives, and learns of the others by the same call. Leadership is advice:
-any gateway serves any request, and these rules only spread the load. Rendezvous hashing moves
-nothing but what a gateway that comes or goes had or gets.
+Each says in Redis that it lives, and learns of the others by the same call. Who comes or goes rings
+a bell, and the others look at once: one tells clients of it, another has to know it, too.
+
+Leadership is advice: any gateway serves any request, and these rules only spread the load.
+Rendezvous hashing moves nothing but what a gateway that comes or goes had or gets.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ import logging
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 import mmh3
 
 from partstream.errors import ConfigError, PartstreamError
+from partstream.store.bells import Watch
 from partstream.store.scripts import Script
 from partstream.store.store import Store
 
@@ -120,6 +124,8 @@ class Registry:
         self._rows: dict[int, str] = {}
         self._peers: dict[str, Peers] = {}
         self._task: asyncio.Task[None] | None = None
+        self._watch: Watch | None = None
+        self._rung = asyncio.Event()
 
     @property
     def is_heard(self) -> bool:
@@ -144,6 +150,9 @@ class Registry:
             StoreUnavailable: Redis cannot be reached.
         """
         wanted = self.me.id
+        self._watch = await self._store.bells.watch(
+            self._store.keys.meta.gateways_bell, self._rung.set
+        )
         await self._register()
         if self.me.id < 0:
             raise ConfigError(f"node_id={wanted}: another gateway that lives elsewhere has it")
@@ -151,15 +160,18 @@ class Registry:
 
     async def close(self) -> None:
         """Tell the others that this gateway ends."""
+        if self._watch is not None:
+            self._watch.cancel()
         task, self._task = self._task, None
         if task is None:
             return
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        key = self._store.keys.meta.gateways
+        meta = self._store.keys.meta
+        words = (self.me.id, self._instance, meta.gateways_bell, self._session_ms)
         try:
             async with asyncio.timeout(_GOODBYE_S):
-                await self._store.run(_LEAVE, [key], [self.me.id, self._instance], idempotent=True)
+                await self._store.run(_LEAVE, [meta.gateways], words, idempotent=True)
         except (PartstreamError, TimeoutError) as error:
             _logger.debug("the others will miss this gateway: %s", error)
 
@@ -173,20 +185,23 @@ class Registry:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(self._interval)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._interval):
+                    await self._rung.wait()
+            self._rung.clear()
             try:
                 await self._register()
             except PartstreamError as error:
                 _logger.warning("this gateway could not say that it lives: %s", error)
 
     async def _register(self) -> None:
-        key = self._store.keys.meta.gateways
+        meta = self._store.keys.meta
         candidate = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         me = self.me
         told = (f"{name} {host} {port}" for name, (host, port) in self._addresses.items())
         node_id, cluster, *rows = await self._store.run(
             _REGISTER,
-            [key],
+            [meta.gateways],
             [
                 me.id,
                 self._instance,
@@ -195,6 +210,7 @@ class Registry:
                 candidate,
                 self._session_ms,
                 _MEMORY_MS,
+                meta.gateways_bell,
             ],
             idempotent=True,
         )

@@ -31,6 +31,7 @@ may touch them together. `ns` is the namespace; two namespaces never meet.
 | `ns:{tag}:probe` | any, channel | what `doctor` tries commands and doorbells on; soon gone |
 | `ns:{meta}:imports` | hash | topic id and source -> the last entry imported from a plain stream |
 | `ns:{meta}:gateways` | hash | node id -> when it was last heard of, instance, address, rack |
+| `ns:{meta}:gateways:bell` | channel | rings when a gateway comes or goes |
 
 `tag` is a string of four characters whose slot was chosen for the partition (see `slots`).
 """
@@ -103,6 +104,7 @@ class MetaKeys:
     imports: str
     gateways: str
     bell: str
+    gateways_bell: str
 
 
 class Keys:
@@ -121,6 +123,7 @@ class Keys:
             imports=prefix + "imports",
             gateways=prefix + "gateways",
             bell=prefix + "bell",
+            gateways_bell=prefix + "gateways:bell",
         )
 
     def partition(self, topic: str, topic_id: str, partition: int) -> PartitionKeys:

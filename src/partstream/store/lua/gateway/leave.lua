@@ -4,6 +4,8 @@
 -- KEYS[1]  gateways  hash  see `register`
 -- ARGV[1]  node_id
 -- ARGV[2]  instance
+-- ARGV[3]  bell     shard channel, rung for the others
+-- ARGV[4]  session  after how long in silence a gateway is dead, ms
 --
 -- Returns  1 if it was there
 --
@@ -14,5 +16,6 @@ local seen, instance, rest = string.match(row, '^(%d+)|([^|]*)|(.*)$')
 -- Another process behind the same address still serves.
 if instance ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1],
-  string.format('%.0f', tonumber(seen) - 60000) .. '|' .. instance .. '|' .. rest)
+  string.format('%.0f', tonumber(seen) - tonumber(ARGV[4]) - 1) .. '|' .. instance .. '|' .. rest)
+redis.pcall('SPUBLISH', ARGV[3], '')
 return 1

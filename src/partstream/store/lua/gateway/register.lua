@@ -11,6 +11,7 @@
 -- ARGV[5]  cluster   the cluster's id, if there is none yet
 -- ARGV[6]  session   after how long in silence a gateway is dead, ms
 -- ARGV[7]  memory    after how long its node id is forgotten, ms
+-- ARGV[8]  bell      shard channel, rung if this gateway is new to the others
 --
 -- Returns  {node id, cluster id, then node id and `host|port|rest` of each that lives}; the node
 --          id is -1 if a gateway that lives elsewhere has the one that was asked for
@@ -47,12 +48,15 @@ if not mine then
   while known[tostring(free)] do free = free + 1 end
   mine = tostring(free)
 end
-live[mine] = address .. '|' .. ARGV[4]
+local row = address .. '|' .. ARGV[4]
+local is_news = live[mine] ~= row
+live[mine] = row
 redis.call('HSET', KEYS[1], mine,
-  string.format('%.0f', now) .. '|' .. ARGV[2] .. '|' .. address .. '|' .. ARGV[4])
+  string.format('%.0f', now) .. '|' .. ARGV[2] .. '|' .. row)
+if is_news then redis.pcall('SPUBLISH', ARGV[8], '') end
 local answer = {tonumber(mine), cluster}
-for id, row in pairs(live) do
+for id, one in pairs(live) do
   answer[#answer + 1] = tonumber(id)
-  answer[#answer + 1] = row
+  answer[#answer + 1] = one
 end
 return answer
