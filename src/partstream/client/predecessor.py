@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 
-_ENDS_AT = re.compile(r"session ends at (\d+)")
-_MOVES = 4
-"""After so many heartbeats it lives. A restart or failover of the server moves the end of a dead
-member's session on, too, but not as often as that."""
+_ENDS_AT = re.compile(r"session ends at (\d+)(?: in history (\w*))?")
+_MOVES = 3
+"""After so many heartbeats it lives: a clock that was set moves a session on, too, but not so
+often."""
 
 
 class Predecessor:
@@ -25,6 +25,7 @@ class Predecessor:
         self._patience_s = patience_s
         self._since: float | None = None
         self._ends_at: int | None = None
+        self._history: str | None = None
         self._moves = 0
 
     def is_waited_for(self, refusal: str, now: float) -> bool:
@@ -34,9 +35,12 @@ class Predecessor:
         found = _ENDS_AT.search(refusal)
         if found is None:
             self._moves = _MOVES  # an older script does not say
-        elif self._ends_at != (ends_at := int(found[1])):
-            self._moves += self._ends_at is not None
-            self._ends_at = ends_at
+        else:
+            ends_at, history = int(found[1]), found[2]
+            # After a restart or a failover everybody gets a whole session: that is no heartbeat.
+            if self._ends_at is not None and history == self._history and ends_at > self._ends_at:
+                self._moves += 1
+            self._ends_at, self._history = ends_at, history
         return now < self._since + self._patience_s or self._moves < _MOVES
 
     @property

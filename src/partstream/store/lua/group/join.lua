@@ -67,9 +67,11 @@ local epoch, previous, earlier, state, assigned, revoking, _
 if row then
   epoch, previous, _, earlier, state, assigned, revoking = parse(row)
   if before ~= member and epoch ~= '-2' then
-    -- When its session ends tells whoever asks again and again whether it still lives.
+    -- When its session ends tells whoever asks again and again whether it still lives; but in
+    -- another history all sessions were moved on.
     return refuse(111, 'instance ' .. instance .. ' is still in use by member ' .. before
-      .. ', whose session ends at ' .. (redis.call('ZSCORE', DEADLINES, 's:' .. before) or '0'))
+      .. ', whose session ends at ' .. (redis.call('ZSCORE', DEADLINES, 's:' .. before) or '0')
+      .. ' in history ' .. string.sub(redis.call('HGET', GROUP, 'token') or '', 1, 8))
   end
   if before == member and incarnation == earlier and epoch ~= '-2' then
     mark_alive()
