@@ -17,7 +17,7 @@ from tests.foreign.traffic import Traffic
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.deadline(600),
-    pytest.mark.xdist_group("foreign-java"),
+    pytest.mark.xdist_group("foreign-faults"),
 ]
 
 GONE_S = 10.0

@@ -72,7 +72,7 @@ class Stream:
         """Nothing acknowledged is lost, nothing is there twice, and all is in order."""
         told = await self.client("written", member="writer")
         assert told["refused"] == [], told["refused"][:3]
-        acked: dict[int, tuple[int, int]] = {n: (p, offset) for n, p, offset in told["acked"]}
+        acked: dict[int, tuple[int, int | None]] = {n: (p, at) for n, p, at in told["acked"]}
         assert len(acked) == len(told["acked"]), "acknowledged twice"
         log = [row for number in range(PARTITIONS) for row in await self._log(number)]
         places: dict[int, tuple[int, int]] = {}
@@ -80,7 +80,12 @@ class Stream:
             number = int(row["value"])
             assert number not in places, f"{self.name}: {number} is there twice"
             places[number] = (row["partition"], row["offset"])
-        wrong = {n: (at, places.get(n)) for n, at in acked.items() if places.get(n) != at}
+        wrong = {
+            number: (at, places.get(number))
+            for number, at in acked.items()
+            # librdkafka knows no offset where a later acknowledgement implies this one.
+            if number not in places or at[1] not in (None, -1001, places[number][1])
+        }
         assert not wrong, f"{self.name}: acknowledged, and not there: {list(wrong.items())[:5]}"
         for partition in range(PARTITIONS):
             found = [int(row["value"]) for row in log if row["partition"] == partition]
