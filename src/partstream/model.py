@@ -174,6 +174,7 @@ class MemberDescription:
     subscribed_regex: str | None
     assignment: tuple[TopicPartition, ...]
     target_assignment: tuple[TopicPartition, ...]
+    rack: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,33 @@ def _accepted(kafka: Any, ours: Any) -> bool:
     return bool(ours != kafka)
 
 
+_OTHER_CONFIGS = (
+    "A topic has the configs of [the configuration page](../configuration.md). Others that "
+    "Kafka knows are refused as unknown ones (INVALID_CONFIG), and not shown."
+)
+
+_PARTITIONER = (
+    "A topic has one config more than in Kafka, `partstream.partitioner`: the hash that all "
+    "producers of the library agree on. It cannot be changed."
+)
+
+_NO_CLUSTER_CONFIGS = (
+    "`min.insync.replicas` of a topic has the source DEFAULT_CONFIG if it was not set. Kafka "
+    "keeps its default as a config of the cluster (DYNAMIC_DEFAULT_BROKER_CONFIG); here no "
+    "configs are kept for the cluster."
+)
+
+_NAMELESS = (
+    "A group has a name: the empty one, which Kafka still takes for commits, is refused "
+    "(INVALID_GROUP_ID)."
+)
+
+_OLD_EPOCHS = (
+    "A client whose leader epoch is old is refused (FENCED_LEADER_EPOCH) only by Fetch, and only "
+    "if records that it may have read are gone: a leader is advice here, and any gateway's answer "
+    "is true. Kafka refuses any old epoch."
+)
+
 DELIBERATE: tuple[Difference, ...] = (
     Difference(
         "metadata/a_topic_that_is_not_there",
@@ -72,23 +99,19 @@ DELIBERATE: tuple[Difference, ...] = (
         "create_topics/what_a_topic_gets",
         "0.*",
         _absent_here,
-        "A topic has the configs of [the configuration page](../configuration.md). Others that "
-        "Kafka knows are refused as unknown ones (INVALID_CONFIG), and not shown.",
+        _OTHER_CONFIGS,
     ),
     Difference(
         "create_topics/what_a_topic_gets",
         "0.partstream.partitioner",
         _absent_there,
-        "A topic has one config more than in Kafka, `partstream.partitioner`: the hash that all "
-        "producers of the library agree on. It cannot be changed.",
+        _PARTITIONER,
     ),
     Difference(
         "create_topics/what_a_topic_gets",
         "0.min.insync.replicas.config_source",
         lambda kafka, ours: (kafka, ours) == (3, 5),
-        "`min.insync.replicas` of a topic has the source DEFAULT_CONFIG if it was not set. Kafka "
-        "keeps its default as a config of the cluster (DYNAMIC_DEFAULT_BROKER_CONFIG); here no "
-        "configs are kept for the cluster.",
+        _NO_CLUSTER_CONFIGS,
     ),
     Difference(
         "fetch/sessions",
@@ -146,6 +169,89 @@ DELIBERATE: tuple[Difference, ...] = (
         "*.config_resources",
         lambda kafka, ours: [row for row in kafka if row["resource_type"] != 8] == ours,
         "A gateway's loggers cannot be set by clients: there are no configs of BROKER_LOGGER.",
+    ),
+    Difference(
+        "configs/types_of_configs",
+        "0.*",
+        _absent_here,
+        _OTHER_CONFIGS,
+    ),
+    Difference("configs/types_of_configs", "0.partstream.partitioner", _absent_there, _PARTITIONER),
+    Difference(
+        "configs/types_of_configs",
+        "0.min.insync.replicas.*",
+        lambda kafka, ours: kafka == 3 or [kafka[0][1], *kafka[1:]] == [3, *ours],
+        _NO_CLUSTER_CONFIGS,
+    ),
+    Difference(
+        "configs/configs_of_a_broker",
+        "read_only",
+        lambda kafka, ours: ours is True,
+        "A gateway's configs are changed where it is started: all of them are read-only, and a "
+        "change is refused (INVALID_REQUEST). Kafka changes some while it runs.",
+    ),
+    Difference(
+        "configs/changes_that_are_refused",
+        "1[56].responses.0.*",
+        lambda kafka, ours: kafka in ("UNKNOWN_SERVER_ERROR", None),
+        "An operation of IncrementalAlterConfigs that nobody knows is an INVALID_REQUEST; Kafka "
+        "fails (UNKNOWN_SERVER_ERROR).",
+    ),
+    Difference(
+        "consumer_group_heartbeat/a_rebalance_timeout_of_nothing",
+        "0.*",
+        _accepted,
+        "A member of a consumer group cannot join with a rebalance timeout of 0: it could never "
+        "give anything up.",
+    ),
+    Difference(
+        "consumer_group_heartbeat/members_share",
+        "heartbeat_interval",
+        lambda kafka, ours: 0 < ours < kafka,
+        "While partitions change hands, members are told to send their next heartbeat sooner than "
+        "`group.consumer.heartbeat.interval.ms`.",
+    ),
+    Difference(
+        "consumer_group_heartbeat/members_share",
+        "*.assignment",
+        lambda kafka, ours: kafka is None,
+        "A member that gets another epoch is told its assignment again, also if it is the same.",
+    ),
+    Difference(
+        "consumer_group_heartbeat/static_members",
+        "2.*",
+        _accepted,
+        "A member is known by its id: a heartbeat that names another `group.instance.id` than it "
+        "joined with is not refused.",
+    ),
+    Difference(
+        "offset_commit/a_group_without_a_name",
+        "0.*",
+        lambda kafka, ours: ours == "INVALID_GROUP_ID",
+        _NAMELESS,
+    ),
+    Difference("list_offsets/epochs", "2.*", _accepted, _OLD_EPOCHS),
+    Difference("offset_for_leader_epoch/what_is_refused", "1.*", _accepted, _OLD_EPOCHS),
+    Difference("offset_fetch/topics_and_groups_that_are_none", "4.*", _accepted, _NAMELESS),
+    Difference(
+        "offset_commit/negative_offsets",
+        "*",
+        _accepted,
+        "A negative offset cannot be committed (INVALID_REQUEST); Kafka keeps it.",
+    ),
+    Difference(
+        "offset_commit/members_of_consumer_groups",
+        "0.topics.0.partitions.0.error_code",
+        lambda kafka, ours: (kafka, ours) == ("UNSUPPORTED_VERSION", "NONE"),
+        "A member of a consumer group (KIP-848) may commit by an OffsetCommit before version 9, "
+        "too, if its epoch is right.",
+    ),
+    Difference(
+        "partitions_and_leaders/producers",
+        "*.last_timestamp",
+        lambda kafka, ours: ours == "NOW",
+        "DescribeProducers tells when a producer's last batch was appended; Kafka tells the "
+        "batch's own timestamp.",
     ),
     Difference(
         "create_topics/bad_configs",

@@ -18,6 +18,8 @@ from partstream.records import header
 from partstream.records.codec import decode
 
 _EPOCHS = {"leader_epoch", "epoch"}
+_GROUP_EPOCHS = {"member_epoch", "group_epoch", "assignment_epoch"}
+"""How often a group changed is a server's own matter; what is not above 0 means something."""
 _SET_OR_NOT = {"error_message", "batch_index_error_message", "documentation", "client_host"}
 """Texts of which only counts whether they are there."""
 _LEFT_OUT = {"throttle_time"}
@@ -77,6 +79,7 @@ class Normaliser:
             (_SET_OR_NOT, lambda value, field: "..."),
             (_PLACES, lambda value, field: _PLACES[field]),
             (_EPOCHS, lambda value, field: "EPOCH"),
+            (_GROUP_EPOCHS, lambda value, field: "EPOCH" if value > 0 else value),
             ({"topic_id"}, lambda value, field: self._names.get(str(value), "ID")),
             (_NUMBERED, lambda value, field: self._named(str(value), _NUMBERED[field])),
         )

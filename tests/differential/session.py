@@ -180,6 +180,10 @@ class Session:
             self._line = await self.line()
         self._line.send(frame(self.api, self.version, body))
 
+    async def pause(self) -> None:
+        """Give the server a moment to settle."""
+        await asyncio.sleep(0.05)
+
     async def raw(self, data: bytes, *, read_as: int | None = None) -> None:
         """Send a frame as it is, and keep the answer, read as that version."""
         begun = _now()

@@ -35,22 +35,16 @@ know an API. Clients see in the answer to ApiVersions that it is not there, and 
 _REST = """
 ## Where it differs from Kafka
 
-- There are no fetch sessions: every answer has session id 0, and clients send full requests.
-- A leader is advice. Any gateway serves any partition and any group, so NOT_LEADER_OR_FOLLOWER and
-  NOT_COORDINATOR are never answered.
-- A client whose leader epoch is old is refused (FENCED_LEADER_EPOCH) only if records that it may
-  have read are gone; Kafka refuses any old epoch.
-- Any replication factor is taken, and the replicas that are shown are gateways: how many copies of
-  a record there are is a matter of Redis's own replicas and of `min.insync.replicas`.
-- A topic that is created on first use is there at once; Kafka's first answer is an error.
+[Differences from Kafka](differences.md) lists which requests are answered otherwise; every other
+answer is compared with Kafka's own. Besides, a leader is advice: any gateway serves any partition
+and any group, so NOT_LEADER_OR_FOLLOWER is never answered, nor is NOT_COORDINATOR but by a gateway
+that ends.
+
 - A group that has members keeps its type. An empty one takes that of whoever comes, and keeps its
   offsets. With members, a KIP-848 member of a classic group gets GROUP_ID_NOT_FOUND, as from Kafka
   with `group.consumer.migration.policy=disabled`, and a classic member of a KIP-848 group gets
   INCONSISTENT_GROUP_PROTOCOL; Kafka lets it in.
 - A JoinGroup that is refused makes no group; Kafka's leaves an empty one behind.
-- A negative offset cannot be committed, and a group has a name that is not empty.
-- A topic has the configs of [the configuration page](../configuration.md); others that Kafka knows
-  are refused by name.
 """
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from partstream.engine.partition import Topic
     from partstream.gateway.broker import Broker
+    from partstream.gateway.codec import Struct
 
 TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP = 2, 4, 8, 16, 32
 """Kafka's types of config resources."""
@@ -121,7 +123,7 @@ def _written(value: object) -> str | None:
 def _kind(field: FieldInfo) -> int:
     if isinstance(field.default, bool):
         return BOOLEAN
-    if not isinstance(field.default, int):
+    if not isinstance(field.default, int) and "int" not in str(field.annotation):
         return STRING
     limits = [limit.le for limit in field.metadata if isinstance(limit, Le)]
     return LONG if INT64_MAX in limits else INT
@@ -129,6 +131,12 @@ def _kind(field: FieldInfo) -> int:
 
 def _text(field: FieldInfo) -> str:
     return " ".join((field.description or "").split())
+
+
+def counted(resources: Sequence[Struct]) -> list[tuple[Struct, bool]]:
+    """The resources of a request, and whether each is there more than once."""
+    times = Counter((one.resource_type, one.resource_name) for one in resources)
+    return [(one, times[one.resource_type, one.resource_name] > 1) for one in resources]
 
 
 async def alter_topic(
@@ -150,7 +158,7 @@ async def alter_topic(
         raise InvalidRequest("a gateway's configs are changed where it is started, not by clients")
     if resource_type != TOPIC:
         raise InvalidRequest(f"Unknown resource type {resource_type}")
-    topic = await broker.topics.get(name, fresh=True)
+    topic = await _to_alter(broker, name)
     if validate_only:
         topic.config.altered(changes)
     else:
@@ -163,8 +171,8 @@ async def replaced(
     """The changes that leave a topic with just these configs (AlterConfigs)."""
     for key, value in configs.items():
         if value is None:
-            raise InvalidConfig(f"Null value not supported for topic configs: {key}")
-    topic = await broker.topics.get(name, fresh=True)
+            raise InvalidRequest(f"Null value not supported for : {key}")
+    topic = await _to_alter(broker, name)
     unset = dict.fromkeys(topic.config.overrides().keys() - {PARTITIONER})
     return {**unset, **configs}
 
@@ -183,9 +191,8 @@ async def stepped(
     changes: dict[str, str | None] = {}
     for key, operation, value in operations:
         if operation == DELETE:
-            if key not in TOPIC_CONFIGS:
-                raise InvalidConfig(f"Unknown topic config name: {key}")
-            changes[key] = None
+            if key in TOPIC_CONFIGS:  # what nobody knows is not set, either
+                changes[key] = None
             continue
         if value is None:
             raise InvalidRequest(f"Null value not supported for : {key}")
@@ -202,18 +209,25 @@ async def _listed(broker: Broker, topic: str, key: str, operation: int, value: s
     if key not in _LISTS:
         verb = "APPEND" if operation == APPEND else "SUBTRACT"
         raise InvalidConfig(f"Can't {verb} to key {key} because its type is not LIST.")
-    now = (await broker.topics.get(topic, fresh=True)).config.as_strings()[key].split(",")
+    now = (await find_topic(broker, topic)).config.as_strings()[key].split(",")
     given = value.split(",")
     if operation == APPEND:
         return ",".join([*now, *(item for item in given if item not in now)])
     return ",".join(item for item in now if item not in given)
 
 
+async def _to_alter(broker: Broker, name: str) -> Topic:
+    if not name:
+        raise InvalidRequest("Default topic resources are not allowed.")
+    return await find_topic(broker, name)
+
+
 async def find_topic(broker: Broker, name: str) -> Topic:
     """A topic whose configs were asked for.
 
     Raises:
-        UnknownTopicOrPartition: there is none; also if the name is none that a topic can have.
+        UnknownTopicOrPartition: there is none of that name.
+        InvalidTopic: there cannot be one.
     """
     try:
         return await broker.topics.get(name, fresh=True)

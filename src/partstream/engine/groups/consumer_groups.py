@@ -235,6 +235,7 @@ def _member(group: Snapshot, member_id: str, names: Mapping[str, str]) -> Member
         subscription.regex,
         _named(row.assigned | row.revoking, names),
         _named(decode_partitions(target) if target else NOTHING, names),
+        subscription.rack,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from partstream.errors import GroupIdNotFound, PartstreamError
+from partstream.errors import GroupIdNotFound, InvalidGroupId, PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.faults import NONE, group_code_of
@@ -32,6 +32,8 @@ async def _group(broker: Broker, group_id: str) -> dict[str, Any]:
         group = await broker.groups.describe(group_id)
     except GroupIdNotFound as error:
         return _refused(group_id, error.code, f"Group {group_id} not found.")
+    except InvalidGroupId as error:
+        return _refused(group_id, error.code, None)
     except PartstreamError as error:
         return _refused(group_id, group_code_of(error), str(error))
     if group.type != "consumer":
@@ -49,7 +51,7 @@ async def _group(broker: Broker, group_id: str) -> dict[str, Any]:
     }
 
 
-def _refused(group_id: str, code: int, message: str) -> dict[str, Any]:
+def _refused(group_id: str, code: int, message: str | None) -> dict[str, Any]:
     return {
         "error_code": code,
         "error_message": message,
@@ -62,6 +64,7 @@ def _member(member: MemberDescription, ids: Mapping[str, str]) -> dict[str, Any]
     return {
         "member_id": member.member_id,
         "instance_id": member.instance_id,
+        "rack_id": member.rack,
         "member_epoch": member.epoch,
         "client_id": member.client_id,
         "client_host": member.host,

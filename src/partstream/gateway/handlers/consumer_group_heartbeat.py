@@ -13,6 +13,7 @@ from partstream.errors import (
     GroupIdNotFound,
     InconsistentGroupProtocol,
     InvalidGroupId,
+    InvalidRequest,
     PartstreamError,
     UnknownMemberId,
 )
@@ -67,6 +68,8 @@ async def _beat(broker: Broker, call: Call, request: Struct) -> Heartbeat:
     if not member_id and call.version == 0 and request.member_epoch == JOIN:
         member_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     owned = request.topic_partitions
+    if owned is None and request.member_epoch == JOIN:
+        raise InvalidRequest("TopicPartitions must be empty when (re-)joining.")
     # What the member owns follows from the last answer that went to it on this connection.
     told = call.connection.memory
     key = (request.group_id, member_id)

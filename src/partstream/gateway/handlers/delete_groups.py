@@ -16,7 +16,7 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
     return {
         "results": [
             {"group_id": group_id, "error_code": await _delete(broker, group_id)}
-            for group_id in request.groups_names
+            for group_id in dict.fromkeys(request.groups_names)
         ]
     }
 

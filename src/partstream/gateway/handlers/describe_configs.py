@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from partstream.errors import InvalidRequest, PartstreamError
+from partstream.errors import InvalidRequest, PartstreamError, UnknownTopicOrPartition
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.configs import (
@@ -29,6 +29,8 @@ async def _resource(broker: Broker, request: Struct, asked: Struct) -> Mapping[s
     row = {"resource_type": asked.resource_type, "resource_name": asked.resource_name}
     try:
         shown = await _shown(broker, asked)
+    except UnknownTopicOrPartition as error:
+        return {**row, "error_code": error.code, "error_message": ""}
     except PartstreamError as error:
         return {**row, "error_code": code_of(error), "error_message": str(error)}
     # An empty list of keys means all of them, as null does.

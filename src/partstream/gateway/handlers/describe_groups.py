@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from partstream.engine.groups.classic_groups import ClassicMember
-from partstream.errors import GroupIdNotFound, PartstreamError
+from partstream.errors import GroupIdNotFound, InvalidGroupId, PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.faults import GROUP_ID_NOT_FOUND, NONE, group_code_of
@@ -33,7 +33,7 @@ async def _group(broker: Broker, call: Call, group_id: str) -> dict[str, Any]:
         if (await broker.groups.describe(group_id)).type != "classic":
             return _none(call, group_id, f"Group {group_id} is not a classic group.")
         described = await broker.groups.classic.describe(group_id)
-    except GroupIdNotFound:
+    except (GroupIdNotFound, InvalidGroupId):
         return _none(call, group_id, f"Group {group_id} not found.")
     except PartstreamError as error:
         return {"error_code": group_code_of(error), "group_id": group_id}
@@ -63,12 +63,8 @@ def _member(described: ClassicMember, *, stable: bool) -> dict[str, Any]:
 
 
 def _none(call: Call, group_id: str, message: str) -> dict[str, Any]:
-    row = {
-        "error_code": NONE,
-        "group_id": group_id,
-        "group_state": "Dead",
-        "authorized_operations": NOT_ASKED,
-    }
+    row = {"error_code": NONE, "group_id": group_id, "group_state": "Dead"}
     if call.version >= _TELLS_UNKNOWN:
         row |= {"error_code": GROUP_ID_NOT_FOUND, "error_message": message}
+        row["authorized_operations"] = NOT_ASKED
     return row

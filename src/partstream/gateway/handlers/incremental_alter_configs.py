@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from partstream.errors import PartstreamError
+from partstream.errors import InvalidRequest, PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.configs import TOPIC, alter_topic, stepped
+from partstream.gateway.configs import TOPIC, alter_topic, counted, stepped
 from partstream.gateway.faults import NONE, code_of
 
 
@@ -16,16 +16,21 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
     """Change the configs of each resource, or say why not."""
     return {
         "responses": [
-            await _resource(broker, asked, request.validate_only) for asked in request.resources
+            await _resource(broker, asked, request.validate_only, twice)
+            for asked, twice in counted(request.resources)
         ]
     }
 
 
-async def _resource(broker: Broker, asked: Struct, validate_only: bool) -> Mapping[str, Any]:
+async def _resource(
+    broker: Broker, asked: Struct, validate_only: bool, twice: bool
+) -> Mapping[str, Any]:
     kind, name = asked.resource_type, asked.resource_name
     row = {"resource_type": kind, "resource_name": name, "error_code": NONE}
     operations = [(one.name, one.config_operation, one.value) for one in asked.configs]
     try:
+        if twice:
+            raise InvalidRequest("Each resource must appear at most once.")
         changes = await stepped(broker, name, operations) if kind == TOPIC else {}
         await alter_topic(broker, kind, name, changes, validate_only=validate_only)
     except PartstreamError as error:

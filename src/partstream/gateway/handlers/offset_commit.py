@@ -63,6 +63,7 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
                 ],
             }
             for topic, answers in rows
+            if answers
         ]
     }
 
@@ -87,9 +88,25 @@ async def _commit(
     except StaleMemberEpoch as error:
         return UNSUPPORTED_VERSION if call.version < _KNOWS_EPOCHS else error.code
     except UnknownMemberId as error:
-        if request.generation_id_or_member_epoch >= 0 and not await _exists(broker, request):
-            return ILLEGAL_GENERATION if call.version < _KNOWS_EPOCHS else GROUP_ID_NOT_FOUND
-        return error.code
+        if await _exists(broker, request):
+            return error.code
+        return await _commit_to_new(broker, call, request, offsets)
+    except PartstreamError as error:
+        return group_code_of(error)
+    return NONE
+
+
+async def _commit_to_new(
+    broker: Broker,
+    call: Call,
+    request: Struct,
+    offsets: Mapping[TopicIdPartition, OffsetAndMetadata],
+) -> int:
+    """There is no group: who speaks of no generation may call itself what it likes."""
+    if request.generation_id_or_member_epoch >= 0:
+        return ILLEGAL_GENERATION if call.version < _KNOWS_EPOCHS else GROUP_ID_NOT_FOUND
+    try:
+        await broker.groups.commit(request.group_id, offsets)
     except PartstreamError as error:
         return group_code_of(error)
     return NONE

@@ -21,8 +21,10 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
     topics = []
     try:
         for topic in request.topics:
-            topics.append({"name": topic.name, "partitions": await _topic(broker, request, topic)})
-        if not request.topics:
+            rows = await _topic(broker, request, topic)
+            if rows:
+                topics.append({"name": topic.name, "partitions": rows})
+        if not topics:
             await broker.groups.describe(request.group_id)
     except (GroupIdNotFound, InvalidGroupId) as error:
         return {"error_code": error.code}
@@ -35,7 +37,7 @@ async def _topic(broker: Broker, request: Struct, asked: Struct) -> list[dict[st
     numbers = [partition.partition_index for partition in asked.partitions]
     codes = dict.fromkeys(numbers, NONE)
     try:
-        topic = await broker.topics.get(asked.name)
+        topic = await broker.named(asked.name, None)
     except PartstreamError as error:
         await broker.groups.describe(request.group_id)
         return [

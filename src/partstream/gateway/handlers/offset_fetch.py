@@ -51,7 +51,8 @@ async def _group(broker: Broker, call: Call, asked: Struct) -> dict[str, Any]:
 
 async def _check_member(broker: Broker, asked: Struct) -> None:
     """A member of a consumer group says who it is: one that was fenced gets no answer."""
-    if not getattr(asked, "member_id", None) or asked.member_epoch < 0:
+    member_id = getattr(asked, "member_id", None)
+    if member_id is None:
         return
     if await broker.groups.calls.kind(asked.group_id) != "consumer":
         return  # of members of classic groups Kafka does not check the generation
