@@ -72,12 +72,6 @@ _NAMELESS = (
     "(INVALID_GROUP_ID)."
 )
 
-_OLD_EPOCHS = (
-    "A client whose leader epoch is old is refused (FENCED_LEADER_EPOCH) only by Fetch, and only "
-    "if records that it may have read are gone: a leader is advice here, and any gateway's answer "
-    "is true. Kafka refuses any old epoch."
-)
-
 DELIBERATE: tuple[Difference, ...] = (
     Difference(
         "metadata/a_topic_that_is_not_there",
@@ -230,8 +224,6 @@ DELIBERATE: tuple[Difference, ...] = (
         lambda kafka, ours: ours == "INVALID_GROUP_ID",
         _NAMELESS,
     ),
-    Difference("list_offsets/epochs", "2.*", _accepted, _OLD_EPOCHS),
-    Difference("offset_for_leader_epoch/what_is_refused", "1.*", _accepted, _OLD_EPOCHS),
     Difference("offset_fetch/topics_and_groups_that_are_none", "4.*", _accepted, _NAMELESS),
     Difference(
         "offset_commit/negative_offsets",

@@ -40,6 +40,8 @@ answer is compared with Kafka's own. Besides, a leader is advice: any gateway se
 and any group, so NOT_LEADER_OR_FOLLOWER is never answered, nor is NOT_COORDINATOR but by a gateway
 that ends.
 
+- A client whose leader epoch is old is refused (FENCED_LEADER_EPOCH) only by Fetch, and only if
+  records that it may have read are gone; Kafka refuses any old epoch.
 - A group that has members keeps its type. An empty one takes that of whoever comes, and keeps its
   offsets. With members, a KIP-848 member of a classic group gets GROUP_ID_NOT_FOUND, as from Kafka
   with `group.consumer.migration.policy=disabled`, and a classic member of a KIP-848 group gets
