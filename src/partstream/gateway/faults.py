@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from partstream.errors import (
     CLIENT,
     ClosedClient,
@@ -10,6 +12,8 @@ from partstream.errors import (
     StoreOutOfMemory,
     StoreUnavailable,
 )
+
+_logger = logging.getLogger(__name__)
 
 NONE = 0
 UNKNOWN_SERVER_ERROR = -1
@@ -42,6 +46,8 @@ def code_of(error: PartstreamError) -> int:
         return REQUEST_TIMED_OUT
     if isinstance(error, StoreUnavailable | StoreOutOfMemory | ClosedClient):
         return KAFKA_STORAGE_ERROR
+    # The client hears no more than that; whoever runs the gateway has to be able to find out.
+    _logger.warning("answered with UNKNOWN_SERVER_ERROR: %s", error)
     return UNKNOWN_SERVER_ERROR
 
 
