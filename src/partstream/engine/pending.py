@@ -105,14 +105,20 @@ class Pending:
 
 
 async def gather(work: Iterable[Awaitable[Any]]) -> None:
-    """Do a lot of things, not too many at the same time; the first error counts."""
-    gate = asyncio.Semaphore(_AT_ONCE)
+    """Do a lot of things, not too many at the same time; the first error counts.
 
-    async def one(step: Awaitable[Any]) -> None:
-        async with gate:
-            await step
+    Each is made when its turn comes: whoever is cancelled leaves none that nobody awaits.
+    """
+    steps = iter(work)
+    errors: list[Exception] = []
 
-    results = await asyncio.gather(*(one(step) for step in work), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+    async def some() -> None:
+        for step in steps:
+            try:
+                await step
+            except Exception as error:  # noqa: BLE001 (it is raised when the others are done)
+                errors.append(error)
+
+    await asyncio.gather(*(some() for _ in range(_AT_ONCE)))
+    if errors:
+        raise errors[0]
