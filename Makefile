@@ -15,8 +15,10 @@ PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 ARGS ?=
 # How long `make chaos` goes on. It draws a seed, unless SEED is given.
 MINUTES ?= 30
+# How many frames `make fuzz` sends.
+FRAMES ?= 1000000
 
-.PHONY: help demo test test-long chaos check format docs bench venv clean
+.PHONY: help demo test test-long chaos fuzz check format docs bench venv clean
 
 help:  ## Show the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,6 +34,9 @@ test-long: $(VENV)/.developed  ## The same, and the tests that take long
 
 chaos: $(VENV)/.developed  ## Kill servers and clients under load, and judge: MINUTES=30 SEED=7
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+fuzz: $(VENV)/.developed  ## Spoilt frames against a gateway, a million or FRAMES=50000 SEED=7
+	@$(BIN)/python -m tests.fuzz --frames $(FRAMES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: $(VENV)/.developed  ## Lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -1,0 +1,64 @@
+"""`python -m tests.fuzz --frames 1000000 --seed 7`: spoilt frames against a gateway of its own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+
+from partstream.embedded.server import EmbeddedServer
+from tests.fuzz.frames import good
+from tests.fuzz.run import Attack, Report
+from tests.fuzz.target import target
+
+MOST_GROWTH = 1.25
+"""How many times the memory of the first half of the frames a gateway may hold in the second."""
+_EVERY_S = 30.0
+
+
+async def _main(frames: int, seed: int) -> int:
+    told = time.monotonic()
+
+    def tell(report: Report) -> None:
+        nonlocal told
+        if time.monotonic() > told + _EVERY_S:
+            told = time.monotonic()
+            print(_text(report), flush=True)
+
+    with EmbeddedServer() as server:
+        async with target(server.url, "fuzz") as running:
+            print(f"seed {seed}", flush=True)
+            report = await Attack(running, good(), seed=seed).run(frames, tell)
+            print(_text(report), flush=True)
+            if not running.is_up:
+                print("the gateway is gone")
+                return 1
+            if report.growth() > MOST_GROWTH:
+                print(f"its memory has grown {report.growth():.2f} times")
+                return 1
+    print(
+        f"{report.frames / report.seconds:,.0f} frames a second; the most memory of the second "
+        f"half is {report.growth():.2f} times that of the first"
+    )
+    return 0
+
+
+def _text(report: Report) -> str:
+    most, now = max(size for _, size in report.memory), report.memory[-1][1]
+    outcomes = ", ".join(f"{count:,} {name}" for name, count in report.outcomes.most_common())
+    return (
+        f"{report.frames:,} frames: {outcomes}; memory {now >> 20} MiB, at most {most >> 20}; "
+        f"another client wrote and read {report.others:,} times, in at most "
+        f"{report.slowest_ms:.0f} ms"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Send spoilt frames to a gateway")
+    parser.add_argument("--frames", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=None)
+    given = parser.parse_args()
+    drawn = random.randrange(1 << 30) if given.seed is None else given.seed
+    sys.exit(asyncio.run(_main(given.frames, drawn)))

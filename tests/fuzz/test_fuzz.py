@@ -1,0 +1,130 @@
+"""Clients that mean harm, or do it: the gateway stays up and small, and the others notice nothing.
+
+`make fuzz` does the same for a million frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+
+import pytest
+
+from tests.fuzz.frames import good
+from tests.fuzz.run import Attack
+from tests.fuzz.target import Target, most_files, target
+from tests.gateway.gateways import Client, create, request
+from tests.waiting import until
+
+MIB = 1 << 20
+_AT_ONCE = 200
+
+
+async def _client(running: Target) -> Client:
+    return Client(*await asyncio.open_connection(*running.address))
+
+
+async def test_good_frames_of_real_clients_are_answered(redis_url: str, namespace: str) -> None:
+    # If they were not, spoiling them would try out nothing.
+    async with target(redis_url, namespace) as running:
+        for frame in good():
+            async with await _client(running) as client:
+                client.send(struct.pack(">i", len(frame)) + frame)
+                async with asyncio.timeout(20):
+                    assert await client.frame(), frame
+
+
+async def test_thousands_of_spoilt_frames(redis_url: str, namespace: str) -> None:
+    async with target(redis_url, namespace) as running:
+        report = await Attack(running, good(), seed=11, lines=8).run(3_000)
+        assert running.is_up
+        assert report.frames == 3_000
+        assert report.outcomes["answered"] > 300
+        assert report.outcomes["disconnected"] > 300
+        assert report.others > 3
+
+
+async def test_a_frame_that_claims_too_much_ends_its_connection(
+    redis_url: str, namespace: str
+) -> None:
+    async with target(redis_url, namespace) as running:
+        for claim in (2**31 - 1, -1, -(2**31), 104_857_601):
+            async with await _client(running) as client:
+                client.send(struct.pack(">i", claim) + bytes(100))
+                async with asyncio.timeout(20):
+                    assert await client.frame() == b""
+
+
+async def test_a_length_is_no_reason_to_take_memory(redis_url: str, namespace: str) -> None:
+    async with target(redis_url, namespace) as running, await _client(running) as other:
+        await other.ask(18, 0)
+        before = running.resident()
+        clients = [await _client(running) for _ in range(100)]
+        for client in clients:
+            client.send(struct.pack(">i", 104_857_600) + bytes(100))
+        # Whoever connects last is served last: all the others were heard before.
+        assert (await other.ask(18, 0)).error_code == 0
+        assert running.resident() - before < 50 * MIB
+        for client in clients:
+            client.writer.transport.abort()
+
+
+async def test_a_slow_sender_is_served_and_holds_nobody_up(redis_url: str, namespace: str) -> None:
+    async with (
+        target(redis_url, namespace) as running,
+        await _client(running) as slow,
+        await _client(running) as other,
+    ):
+        await create(other, "t")
+        for byte in request(3, 9, {"topics": [{"name": "t"}]}):
+            slow.send(bytes((byte,)))
+            await slow.writer.drain()
+            assert (await other.ask(18, 0)).error_code == 0
+        assert await slow.frame()
+
+
+async def test_clients_that_take_no_answers(redis_url: str, namespace: str) -> None:
+    async with target(redis_url, namespace) as running, await _client(running) as other:
+        for number in range(30):
+            await create(other, f"topic-with-a-long-name-{number}", 30)
+        before = running.resident()
+        question = request(3, 9, {"topics": None})
+        greedy = [await _client(running) for _ in range(10)]
+        for client in greedy:
+            client.send(question * 500)  # and whoever reads nothing soon takes nothing more
+        for _ in range(50):
+            assert (await other.ask(18, 0)).error_code == 0
+        # Each question is answered by some 30 KiB: 150 MiB, if they were all kept.
+        assert running.resident() - before < 100 * MIB
+        for client in greedy:
+            client.writer.transport.abort()
+
+
+@pytest.mark.long
+@pytest.mark.deadline(300)
+async def test_ten_thousand_connections_that_send_nothing(redis_url: str, namespace: str) -> None:
+    count = min(10_000, most_files() - 1_000)
+    print(f"{count} connections: as many as the limit on open files allows, at most 10,000")
+    assert count > 0
+    async with target(redis_url, namespace) as running, await _client(running) as other:
+        before = running.resident()
+        silent: list[Client] = []
+        while len(silent) < count:
+            more = min(_AT_ONCE, count - len(silent))
+            silent += await asyncio.gather(*(_client(running) for _ in range(more)))
+        for number, client in enumerate(silent):
+            client.send(request(3, 9, {"topics": None})[: number % 20])
+        for _ in range(20):
+            assert (await other.ask(18, 0)).error_code == 0
+        held = running.resident() - before
+        print(f"{held / count:,.0f} bytes a connection")
+        assert held < count * 40_000
+        for client in silent:
+            client.writer.transport.abort()
+        async with await _client(running) as late:
+            await until(lambda: _asks(late))
+        assert running.is_up
+
+
+async def _asks(client: Client) -> bool:
+    return bool((await client.ask(18, 0)).error_code == 0)
