@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 import sys
 
-PARTS = ("throughput", "latency", "memory", "groups", "codec", "gateway", "primaries")
+PARTS = ("throughput", "latency", "memory", "groups", "codec", "compaction", "gateway", "primaries")
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ from partstream.client.listener import RebalanceListener
 from partstream.errors import PartstreamError
 from partstream.model import (
     ClusterDescription,
+    Compacted,
+    CompactionProgress,
     Finding,
     GroupDescription,
     GroupListing,
@@ -32,10 +34,13 @@ from partstream.model import (
 from partstream.sync.admin import Admin
 from partstream.sync.consumer import Consumer
 from partstream.sync.producer import Producer
+from partstream.sync.table import Table
 
 __all__ = [
     "Admin",
     "ClusterDescription",
+    "Compacted",
+    "CompactionProgress",
     "Consumer",
     "Delivery",
     "Finding",
@@ -57,6 +62,7 @@ __all__ = [
     "RecordMetadata",
     "ReplicaDescription",
     "Severity",
+    "Table",
     "TimestampType",
     "TopicDescription",
     "TopicListing",

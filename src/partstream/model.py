@@ -94,6 +94,30 @@ class OffsetAndTimestamp(NamedTuple):
     leader_epoch: int = -1
 
 
+class Compacted(NamedTuple):
+    """What one cleaning of a compacted partition did."""
+
+    boundary: int
+    """The log is clean up to this offset."""
+    records_read: int
+    records_kept: int
+    bytes_before: int
+    """Of the part that is clean now."""
+    bytes_after: int
+    dirty_ratio: float
+    """How much of what could be cleaned never was before (0 to 1)."""
+
+
+class CompactionProgress(NamedTuple):
+    """How far the cleaning of a partition is."""
+
+    step: str
+    """`reading` (which keys there are), `writing` (what stays), then `trimming`."""
+    done: int
+    """Bytes."""
+    whole: int
+
+
 @dataclass(frozen=True, slots=True)
 class TopicListing:
     """A topic, as `Admin.list_topics` sees it."""

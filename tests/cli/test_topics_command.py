@@ -97,3 +97,23 @@ def test_errors_are_one_line(cli: Cli, words: tuple[str, ...], code: int, text: 
 
 def test_delete_what_may_be_gone(cli: Cli) -> None:
     assert "no topic nope" in cli.out("topics", "delete", "nope", "--if-exists")
+
+
+def test_compact(cli: Cli) -> None:
+    compacted = ("-c", "cleanup.policy=compact", "-c", "segment.bytes=1024")
+    cli.run("topics", "create", "prices", *compacted)
+    for number in range(12):
+        cli.run("produce", "prices", "-K", "=", stdin=f"a={number}\nb={'x' * 200}\nc={number}\n")
+    table = cli.out("topics", "compact", "prices").splitlines()
+    assert table[0].split()[:3] == ["PARTITION", "CLEAN", "UP"]
+    assert table[1].split()[0] == "0"
+    assert int(table[1].split()[2]) > int(table[1].split()[3])
+    assert "nothing to clean" in cli.out("topics", "compact", "prices")
+    assert cli.json("topics", "compact", "prices") == {"0": None}
+    cli.run("produce", "prices", "-K", "=", "-Z", "-", stdin="b=-\n")
+    assert cli.out("table", "prices") == "a\t11\nc\t11\n"
+    assert cli.out("table", "prices", "c") == "11\n"
+    assert cli.json("table", "prices") == {"a": "11", "c": "11"}
+    assert "no key b" in cli.run("table", "prices", "b", code=1).stderr
+    cli.run("topics", "create", "plain")
+    assert "is not compacted" in cli.run("topics", "compact", "plain", code=1).stderr

@@ -64,7 +64,7 @@ async def test_sizes_and_offsets_are_those_of_the_log(redis_url: str, namespace:
         ("orders", 0, {}, InvalidPartitions, "partitions=0"),
         ("orders", 1, {"retention.sm": 5}, InvalidConfig, "retention.sm.*'retention.ms'"),
         ("orders", 1, {"retention.ms": "soon"}, InvalidConfig, "'soon'.*retention.ms"),
-        ("orders", 1, {"cleanup.policy": "compact"}, InvalidConfig, "not supported yet"),
+        ("orders", 1, {"cleanup.policy": "shrink"}, InvalidConfig, "cleanup.policy.*'compact'"),
     ],
 )
 async def test_what_create_refuses(

@@ -48,7 +48,7 @@ async def test_every_version_creates_topics(redis_url: str, namespace: str, vers
         ({"configs": [{"name": "bogus", "value": "1"}]}, 40),
         ({"configs": [{"name": "retention.ms", "value": "x"}]}, 40),
         ({"configs": [{"name": "retention.ms", "value": None}]}, 40),
-        ({"configs": [{"name": "cleanup.policy", "value": "compact"}]}, 40),
+        ({"configs": [{"name": "cleanup.policy", "value": "compacted"}]}, 40),
         ({"assignments": [{"partition_index": 0, "broker_ids": [1]}]}, 42),
     ],
 )

@@ -13,6 +13,7 @@ from partstream.gateway.codec import Struct
 from partstream.gateway.server import Gateway
 from partstream.gateway.table import BY_KEY
 from partstream.records import header
+from partstream.records.codec import encode
 from tests.engine.logs import replace
 from tests.gateway.gateways import (
     Client,
@@ -95,6 +96,30 @@ async def test_errors_of_produce(
         row = await produce(client, **values_)  # type: ignore[arg-type]
         assert (row.error_code, row.base_offset) == (code, -1)
         assert (await produce(client, "t", batch(b"v"))).base_offset == 0, "nothing was written"
+
+
+@pytest.mark.parametrize("version", [7, 8, 13])
+async def test_a_compacted_topic_takes_no_record_without_a_key(
+    redis_url: str, namespace: str, version: int
+) -> None:
+    keyed = encode([(1, b"k", b"v", ())])
+    mixed = encode([(1, b"k" if number % 2 else None, b"v", ()) for number in range(9)], 1)
+    async with gateway(redis_url, namespace) as running, await Client.connect(running) as client:
+        topic_id = await create(client, "t", cleanup_policy="compact")
+        topic = topic_id if version >= 13 else "t"
+        row = await produce(client, topic, mixed, version=version)
+        assert (row.error_code, row.base_offset) == (87, -1)
+        if version >= 8:
+            why = "Compacted topic cannot accept message without key in topic partition t-0"
+            assert [one.batch_index for one in row.record_errors] == [0, 2, 4, 6, 8]
+            assert {one.batch_index_error_message for one in row.record_errors} == {why}
+            assert row.error_message == (
+                "One or more records have been rejected due to 5 record errors in total, and only "
+                "showing the first three errors at most: ["
+                + ", ".join(f"RecordError(batchIndex={at}, message='{why}')" for at in (0, 2, 4))
+                + "]"
+            )
+        assert (await produce(client, topic, keyed, version=version)).base_offset == 0
 
 
 @pytest.mark.parametrize("codec", range(5))

@@ -23,6 +23,7 @@ from partstream.cli.produce import produce
 from partstream.cli.serve import serve
 from partstream.cli.server import server
 from partstream.cli.settings import Settings
+from partstream.cli.table import table
 from partstream.cli.topics import topics
 from partstream.errors import PartstreamError
 
@@ -78,8 +79,8 @@ def root(ctx: click.Context, url: str | None, namespace: str | None, debug: bool
 
 
 for command in (
-    topics, produce, consume, groups, import_stream, maintain, cluster, doctor, demo, server, serve,
-    completion,
+    topics, produce, consume, table, groups, import_stream, maintain, cluster, doctor, demo,
+    server, serve, completion,
 ):  # fmt: skip
     root.add_command(command)
 

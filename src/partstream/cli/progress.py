@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from partstream.model import CompactionProgress
+
 
 @contextmanager
 def progress_bar(what: str, total: int, *, in_bytes: bool) -> Iterator[Callable[[int], None]]:
@@ -29,3 +31,21 @@ def progress_bar(what: str, total: int, *, in_bytes: bool) -> Iterator[Callable[
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(what, total=total)
         yield lambda count: progress.advance(task, count)
+
+
+@contextmanager
+def steps_shown() -> Iterator[Callable[[int, CompactionProgress], None]]:
+    """Shows how far the cleaning of partitions is; what it gives is told of each step."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _number, _step: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=None)
+
+        def show(number: int, step: CompactionProgress) -> None:
+            what = f"partition {number}: {step.step}"
+            progress.update(task, description=what, completed=step.done, total=step.whole)
+
+        yield show

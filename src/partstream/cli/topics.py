@@ -12,6 +12,7 @@ import click
 from partstream.cli import times
 from partstream.cli.confirm import confirm, yes_option
 from partstream.cli.output import json_option, print_fields, print_json, print_table, size
+from partstream.cli.progress import steps_shown
 from partstream.cli.settings import connected, of, pair
 from partstream.config.topic import PARTITIONER, TopicConfig
 from partstream.errors import TopicAlreadyExists, UnknownTopicOrPartition
@@ -102,6 +103,41 @@ def create(
             click.echo(f"Topic {name} is there already.")
             return
     click.echo(f"Created topic {name} with {made.partitions} partitions.")
+
+
+@topics.command(short_help="Clean a compacted topic now.")
+@click.argument("name")
+@json_option
+@connected
+@click.pass_context
+def compact(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Clean the compacted topic NAME now, as clients do it by and by.
+
+    Of every key the last record stays. The segment being written is left alone: it ends after
+    segment.bytes or segment.ms.
+    """
+    with Admin(**of(ctx).client()) as admin, steps_shown() as show:
+        found = admin.compact_topic(name, on_progress=show)
+    if as_json:
+        print_json({number: row and row._asdict() for number, row in found.items()})
+        return
+    print_table(
+        ["PARTITION", "CLEAN UP TO", "RECORDS", "KEPT", "BEFORE", "AFTER"],
+        [
+            (number, "nothing to clean", "", "", "", "")
+            if row is None
+            else (
+                number,
+                row.boundary,
+                row.records_read,
+                row.records_kept,
+                size(row.bytes_before),
+                size(row.bytes_after),
+            )
+            for number, row in found.items()
+        ],
+        right={"PARTITION", "RECORDS", "KEPT", "BEFORE", "AFTER"},
+    )
 
 
 @topics.command(short_help="Show configs and partitions.")

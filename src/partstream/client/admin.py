@@ -13,6 +13,7 @@ from partstream.client.positions import partitions_of
 from partstream.client.session import Session
 from partstream.config import AdminConfig, load
 from partstream.engine.cluster import describe_cluster
+from partstream.engine.compaction.cleaner import OnProgress, compact
 from partstream.engine.descriptions import describe_topic, listing
 from partstream.engine.doctor.examine import examine
 from partstream.engine.doctor.probe import gather_facts
@@ -24,6 +25,7 @@ from partstream.engine.retention import Swept, sweep
 from partstream.errors import ClientTimeout, InvalidRequest
 from partstream.model import (
     ClusterDescription,
+    Compacted,
     Finding,
     GroupDescription,
     GroupListing,
@@ -364,6 +366,24 @@ class Admin:
             producer_id_expiration_ms=self.config.producer_id_expiration_ms,
             expire_offsets=self._expire_offsets,
         )
+
+    @_call
+    async def compact_topic(
+        self, name: str, *, on_progress: OnProgress | None = None
+    ) -> dict[int, Compacted | None]:
+        """Clean a compacted topic now, as clients do it by and by; partition -> what was done.
+
+        The segment being written is left alone, and what is younger than min.compaction.lag.ms.
+        None: nothing could be cleaned, or somebody else is at it. `on_progress` is told of a
+        partition's number and how far it is.
+
+        Raises:
+            UnknownTopicOrPartition: there is no such topic.
+            InvalidConfig: it is not compacted.
+            CorruptRecord: a batch cannot be read, and so the partition not be cleaned.
+        """
+        topic = await self._session.topics.get(name, fresh=True)
+        return await compact(self._session.store, topic, on_progress)
 
     @_call
     async def doctor(self) -> list[Finding]:

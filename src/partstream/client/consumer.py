@@ -190,6 +190,15 @@ class Consumer:
 
     # Positions.
 
+    async def partitions_for(self, topic: str) -> int:
+        """How many partitions a topic has.
+
+        Raises:
+            UnknownTopicOrPartition, InvalidTopic: there is no such topic.
+        """
+        self._session.check()
+        return len((await self._session.topics.get(topic)).partitions)
+
     async def position(self, partition: TopicPartition) -> int:
         """The offset of the next record; waits until it is known where to begin.
 

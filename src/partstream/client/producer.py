@@ -143,6 +143,7 @@ class Producer:
         Raises:
             SerializationError: key, value or headers have the wrong type.
             RecordTooLarge: it is larger than max_request_size or max.message.bytes.
+            InvalidRecord: the topic is compacted, and the record has no key.
             UnknownTopicOrPartition, InvalidTopic: there is no such topic or partition.
             BufferExhausted: no room came free within max_block_ms.
             ClientTimeout: the topic could not be looked up within max_block_ms.

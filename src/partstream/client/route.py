@@ -16,7 +16,12 @@ from partstream.client.delivery import Delivery
 from partstream.config.common import INT64_MAX
 from partstream.config.producer import ProducerConfig
 from partstream.engine.partition import Topic
-from partstream.errors import InvalidTimestamp, SerializationError, UnknownTopicOrPartition
+from partstream.errors import (
+    InvalidRecord,
+    InvalidTimestamp,
+    SerializationError,
+    UnknownTopicOrPartition,
+)
 from partstream.model import TopicPartition
 from partstream.partitioners import KEYLESS_WHEN_EMPTY, Sticky, get_partitioner
 from partstream.records.codec import HeaderList, unfit
@@ -65,6 +70,7 @@ class Route:
 
         Raises:
             SerializationError, RecordTooLarge, InvalidTimestamp, UnknownTopicOrPartition.
+            InvalidRecord: the topic is compacted, and the record has no key.
             ClosedClient: the producer was closed meanwhile.
         """
         if self._serializes:
@@ -75,7 +81,7 @@ class Route:
             except (KeyError, TypeError):
                 queue = self._choose(key)
         else:
-            queue = self.queue(partition)
+            queue = self._given(partition, key)
         try:
             if timestamp_ms is None:
                 timestamp_ms = time_ns() // 1_000_000
@@ -110,12 +116,18 @@ class Route:
             )
         return self.queues[partition]
 
+    def _given(self, partition: int, key: Any) -> Queue:
+        if key is None and self._compacts:
+            raise self._keyless()
+        return self.queue(partition)
+
     def follow(self, topic: Topic) -> None:
         """Take in new partitions, and what the topic's configs say of batches.
 
         A topic that was deleted and made again may have another hash, and fewer partitions.
         """
         self._hash = get_partitioner(topic.partitioner)
+        self._compacts = topic.config.compacts
         self._empty_is_none = topic.partitioner in KEYLESS_WHEN_EMPTY
         stored = topic.config.compression_type
         name = {"producer": self._compression, "uncompressed": "none"}.get(stored, stored)
@@ -137,6 +149,8 @@ class Route:
     def _choose(self, key: Any) -> Queue:
         """The queue of a key that was not seen lately, or of a record without one."""
         queues = self.queues
+        if key is None and self._compacts:
+            raise self._keyless()
         if self._custom is not None:
             return self.queue(self._custom(key, len(queues)))
         if key is None or (not key and self._empty_is_none):
@@ -155,6 +169,9 @@ class Route:
         if queues is self.queues:
             remembered[key] = queue
         return queue
+
+    def _keyless(self) -> InvalidRecord:
+        return InvalidRecord(f"topic {self.name!r} is compacted: each of its records needs a key")
 
     def _serialize(self, key: Any, value: Any) -> tuple[Any, Any]:
         """None stays None, as it does where it is read: no serializer sees it."""

@@ -25,7 +25,6 @@ PARTITIONER = "partstream.partitioner"
 
 _NOT_OURS = frozenset(
     {
-        "delete.retention.ms",
         "file.delete.delay.ms",
         "flush.ms",
         "follower.replication.throttled.replicas",
@@ -33,9 +32,6 @@ _NOT_OURS = frozenset(
         "leader.replication.throttled.replicas",
         "local.retention.bytes",
         "local.retention.ms",
-        "max.compaction.lag.ms",
-        "min.cleanable.dirty.ratio",
-        "min.compaction.lag.ms",
         "preallocate",
         "remote.storage.enable",
         "segment.index.bytes",
@@ -54,12 +50,18 @@ def _whole(text: object) -> object:
 
 
 def _cleanup(text: object) -> object:
-    if text == "delete":
-        return text
-    policies = {policy.strip() for policy in str(text).split(",")}
-    if "compact" in policies and policies <= {"compact", "delete"}:
-        raise ValueError("log compaction is not supported yet, expected 'delete'")
-    raise ValueError("expected 'delete'")
+    """A list without what stands in it twice; an empty one keeps every record for ever."""
+    policies = list(dict.fromkeys(filter(None, map(str.strip, str(text).split(",")))))
+    if not {"compact", "delete"}.issuperset(policies):
+        raise ValueError("expected 'delete', 'compact' or both, with a comma between them")
+    return ",".join(policies)
+
+
+def _ratio(text: object) -> object:
+    try:
+        return float(str(text))
+    except ValueError:
+        raise ValueError("expected a number") from None
 
 
 Int32 = Annotated[int, BeforeValidator(_whole), Field(le=INT32_MAX)]
@@ -78,8 +80,32 @@ class TopicConfig(BaseModel):
         ),
     )
 
-    cleanup_policy: Annotated[Literal["delete"], BeforeValidator(_cleanup)] = "delete"
-    """What happens to old records: `delete` drops them by age and by size."""
+    cleanup_policy: Annotated[str, BeforeValidator(_cleanup)] = "delete"
+    """What happens to old records: `delete` drops them by age and by size; `compact` keeps the last
+    one of every key; `compact,delete` does both; an empty list does neither.
+
+    Every record of a compacted topic needs a key.
+    """
+
+    min_cleanable_dirty_ratio: Annotated[
+        float, BeforeValidator(_ratio), Field(ge=0, le=1, allow_inf_nan=False)
+    ] = 0.5
+    """How much of a compacted partition must be new, of all that can be cleaned, to clean it."""
+
+    min_compaction_lag_ms: Annotated[Int64, Field(ge=0)] = 0
+    """How long a record of a compacted topic stays at least, be there newer ones of its key."""
+
+    max_compaction_lag_ms: Annotated[Int64, Field(ge=1)] = INT64_MAX
+    """After how long a record is cleaned at the latest, however little there is to clean.
+
+    A segment ends after so long, too.
+    """
+
+    delete_retention_ms: Annotated[Int64, Field(ge=0)] = DAY_MS
+    """How long a tombstone (a record without a value) stays after it was first cleaned.
+
+    A reader that begins at the start and is done within that time hears of every deletion.
+    """
 
     retention_ms: Annotated[Int64, Field(ge=-1)] = 7 * DAY_MS
     """How long records are kept, by their timestamp; -1: for ever. Whole segments go."""
@@ -147,9 +173,12 @@ class TopicConfig(BaseModel):
             if name not in TOPIC_CONFIGS:
                 raise InvalidConfig(_unknown(name))
         try:
-            return cls.model_validate(texts, by_alias=True, by_name=False)
+            config = cls.model_validate(texts, by_alias=True, by_name=False)
         except ValidationError as error:
             faults = error.errors(include_url=False)
+        else:
+            config._check_lags()
+            return config
         raise InvalidConfig(
             "; ".join(
                 f"Invalid value {texts[str(fault['loc'][0])]!r} for configuration "
@@ -157,6 +186,24 @@ class TopicConfig(BaseModel):
                 for fault in faults
             )
         )
+
+    def _check_lags(self) -> None:
+        least, most = self.min_compaction_lag_ms, self.max_compaction_lag_ms
+        if least > most:
+            raise InvalidConfig(
+                f"conflict topic config setting min.compaction.lag.ms ({least}) > "
+                f"max.compaction.lag.ms ({most})"
+            )
+
+    @property
+    def compacts(self) -> bool:
+        """Whether of every key only the last record is kept."""
+        return "compact" in self.cleanup_policy
+
+    @property
+    def deletes(self) -> bool:
+        """Whether records go by age and by size."""
+        return "delete" in self.cleanup_policy
 
     def altered(self, changes: Mapping[str, object | None]) -> TopicConfig:
         """These configs with some replaced, and those that are `None` back at their default.
@@ -192,9 +239,12 @@ class TopicConfig(BaseModel):
     def partition_fields(self) -> dict[str, int]:
         """What the state of every partition repeats, since the append script must know it."""
         return {
-            "retention_ms": self.retention_ms,
-            "retention_bytes": self.retention_bytes,
-            "segment_ms": self.segment_ms,
+            "compact": int(self.compacts),
+            "retention_ms": self.retention_ms if self.deletes else -1,
+            "retention_bytes": self.retention_bytes if self.deletes else -1,
+            "segment_ms": min(self.segment_ms, self.max_compaction_lag_ms)
+            if self.compacts
+            else self.segment_ms,
             "segment_bytes": self.segment_bytes,
             "max_message_bytes": self.max_message_bytes,
             "log_append_time": int(self.message_timestamp_type == "LogAppendTime"),

@@ -161,23 +161,33 @@ class Log:
         low, written = _MOVED, b""
         while low == _MOVED:
             start, end, total = map(int, await self._state(partition, "start", "end", "total"))
+            boundary, cleanings = await self._cleaned(partition)
             size = total
             if start < offset < end:
-                size = await self._bytes_below(partition, offset)
+                size = await self._bytes_below(partition, offset, boundary, cleanings)
             elif offset > end:
                 raise OffsetOutOfRange(
                     f"offset {offset} of {partition} is not between 0 and its end {end}"
                 )
             low, written = await self._store.run(
                 _TRUNCATE,
-                [keys.log, keys.state, keys.index],
-                [partition.topic_id, offset, size, start],
+                [keys.log, keys.state, keys.index, *(keys.clean if boundary > start else ())],
+                [partition.topic_id, offset, size, start, cleanings],
                 idempotent=True,
             )
         await self._store.confirm(keys.log, written)
         return low
 
-    async def _bytes_below(self, partition: Partition, offset: int) -> int:
+    async def _cleaned(self, partition: Partition) -> tuple[int, int]:
+        """Up to where the log is cleaned, and how often it was."""
+        key = partition.keys.state
+        fields = await self._store.execute("HMGET", key, "boundary", "cleanings", key=key)
+        boundary, cleanings = (int(field or 0) for field in fields)
+        return boundary, cleanings
+
+    async def _bytes_below(
+        self, partition: Partition, offset: int, boundary: int, cleanings: int
+    ) -> int:
         """The bytes of the log up to the last batch that lies whole below an offset."""
         rows = await self._store.execute(
             "ZRANGE", partition.keys.index, 0, -1, key=partition.keys.index
@@ -193,7 +203,10 @@ class Log:
             (largest_open,) = await self._state(partition, "segment_max")
             entries = max(1, _CHUNK_BYTES // max(1, int(largest_open)))
         while True:
-            batches = await read_entries(self._store, partition, base_end, entries, until=offset)
+            # No batch lies across the boundary, and a row of the index ends at it.
+            keys = partition.keys
+            key = keys.cleaned(cleanings) if base_end < boundary else keys.log
+            batches = await read_entries(self._store, key, base_end, entries, until=offset)
             base_bytes += sum(len(batch.payload) for batch in batches)
             if len(batches) < entries:
                 return base_bytes

@@ -55,14 +55,18 @@ class Pending:
 
     async def unmake(self, topic_id: str, partitions: Iterable[Partition]) -> None:
         """Delete partitions that nobody can know of (any more), then their topic's note."""
-        await gather(
-            self._store.run(
-                _DELETE, partition.keys.all, [topic_id, partition.keys.bell], idempotent=True
-            )
-            for partition in partitions
-        )
+        await gather(self._delete(topic_id, partition) for partition in partitions)
         await self._forget_imports(topic_id)
         await self._store.execute("HDEL", self._key, topic_id, key=self._key)
+
+    async def _delete(self, topic_id: str, partition: Partition) -> None:
+        keys = partition.keys
+        await self._store.run(_DELETE, keys.all, [topic_id, keys.bell], idempotent=True)
+        # Not every partition has these, and a script would have to declare them: while a slot
+        # migrates it would wait for keys that nobody has. Once the others are gone, no cleaner can
+        # make them again.
+        for key in keys.clean:
+            await self._store.execute("UNLINK", key, key=key)
 
     async def _forget_imports(self, topic_id: str) -> None:
         """How far plain streams were imported into it means nothing any more."""

@@ -5,6 +5,9 @@ largest entry of the stretch that it is in. Where the stretches end, and the lar
 stands in the index; of the one being written, in the state. The state is read along with every
 fetch: the log's start and end and the leader epoch come with it, so that a reader notices at once
 when the log was truncated, deleted or taken back.
+
+The cleaned part of a compacted log is in a key of its own. Which of the two keys holds an offset is
+known from the last fetch; the state, which is read after the batches, says whether it was right.
 """
 
 from __future__ import annotations
@@ -23,7 +26,17 @@ _DELTA = Struct(">i")
 _DELTA_AT = 23
 _LEAST_BATCH = 61
 _LAST_SEQUENCE = "18446744073709551615"
-_STATE_FIELDS = ("id", "start", "end", "epoch", "segment_base", "segment_max", "max_message_bytes")
+_STATE_FIELDS = (
+    "id",
+    "start",
+    "end",
+    "epoch",
+    "segment_base",
+    "segment_max",
+    "max_message_bytes",
+    "boundary",
+    "cleanings",
+)
 
 
 class StoredBatch(NamedTuple):
@@ -70,6 +83,24 @@ class Cursor:
     """Where the segment being written began when it was last seen: how many bytes came before."""
     reached: int = 0
     leader_epoch: int = -1
+    boundary: int = 0
+    """Below it the log is cleaned, and in a key of its own."""
+    cleanings: int = 0
+    """How often it had been cleaned when it was last seen."""
+
+    @property
+    def key(self) -> str:
+        """Where the batch at the offset is."""
+        keys = self.partition.keys
+        return keys.cleaned(self.cleanings) if self.offset < self.boundary else keys.log
+
+    def was_cleaned(self, boundary: int, cleanings: int) -> bool:
+        """Whether the log is another one than it was thought to be; then it is no more."""
+        if (boundary, cleanings) == (self.boundary, self.cleanings):
+            return False
+        self.boundary, self.cleanings = boundary, cleanings
+        self.stretches, self.segment = [], b""
+        return True
 
     def forget_if_moved(self, leader_epoch: int) -> None:
         """What is known holds for what lies ahead, in the history in which it was seen."""
@@ -104,14 +135,17 @@ async def fetch(store: Store, cursor: Cursor, max_bytes: int) -> Fetched:
         StoreUnavailable: as it says.
     """
     partition = cursor.partition
-    cursor.forget_if_moved(cursor.leader_epoch)
-    entries, until = cursor.entries_within(max_bytes)
-    state_command = ("HMGET", partition.keys.state, *_STATE_FIELDS)
-    range_command = _range(partition, cursor.offset, until, entries)
-    state, rows = await _both(store, partition, state_command, range_command)
-    topic_id, start, end, epoch, segment, largest, most = state
-    if topic_id is None or topic_id.decode() != partition.topic_id:
-        raise UnknownTopicId(f"partition {partition} was deleted")
+    while True:
+        cursor.forget_if_moved(cursor.leader_epoch)
+        entries, until = cursor.entries_within(max_bytes)
+        range_command = _range(cursor.key, cursor.offset, until, entries)
+        state_command = ("HMGET", partition.keys.state, *_STATE_FIELDS)
+        rows, state = await _both(store, partition, range_command, state_command)
+        topic_id, start, end, epoch, segment, largest, most, boundary, cleanings = state
+        if topic_id is None or topic_id.decode() != partition.topic_id:
+            raise UnknownTopicId(f"partition {partition} was deleted")
+        if not cursor.was_cleaned(int(boundary or 0), int(cleanings or 0)):
+            break
     log_start, log_end = int(start), int(end)
     cursor.forget_if_moved(int(epoch))
     cursor.largest_ever = max(cursor.largest_ever or 1, int(most))
@@ -126,18 +160,16 @@ async def fetch(store: Store, cursor: Cursor, max_bytes: int) -> Fetched:
 
 
 async def read_entries(
-    store: Store, partition: Partition, offset: int, entries: int, *, until: int | None = None
+    store: Store, key: str, offset: int, entries: int, *, until: int | None = None
 ) -> list[StoredBatch]:
-    """At most so many batches from an offset on, up to the end offset `until` if it is given."""
-    rows = await store.execute(*_range(partition, offset, until, entries), key=partition.keys.log)
+    """At most so many batches of a stream from an offset on, up to the end offset `until`."""
+    rows = await store.execute(*_range(key, offset, until, entries), key=key)
     return [stored_batch(row) for row in rows]
 
 
-def _range(
-    partition: Partition, offset: int, until: int | None, entries: int
-) -> tuple[str | int, ...]:
+def _range(key: str, offset: int, until: int | None, entries: int) -> tuple[str | int, ...]:
     last = "+" if until is None else f"{until}-{_LAST_SEQUENCE}"
-    return ("XRANGE", partition.keys.log, str(offset + 1), last, "COUNT", entries)
+    return ("XRANGE", key, str(offset + 1), last, "COUNT", entries)
 
 
 def stored_batch(row: list[Any]) -> StoredBatch:

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from partstream.engine.compaction.cleaner import upkeep
 from partstream.engine.partition import Partition, Topic
 from partstream.engine.topics import Topics
 from partstream.errors import PartstreamError, StorePermissionDenied, UnknownTopicId
@@ -25,6 +26,8 @@ _RETAIN = Script("log/retain")
 _FORGET = Script("log/forget")
 _LEASE = Script("store/lease")
 _SEGMENTS_A_CALL = 4
+_UNDECLARED = -1
+"""The script's answer where a part of the log is in a key that not every partition has."""
 _GIVE_BACK_S = 0.5
 
 PRODUCER_ID_EXPIRATION_MS = 86_400_000
@@ -42,6 +45,8 @@ class Swept:
     """Creations undone and deletions finished, which a crash had left."""
     offsets: int = 0
     """Committed offsets that had expired."""
+    cleaned: int = 0
+    """Partitions whose log was compacted."""
 
 
 OffsetsExpiry = Callable[[], Awaitable[int]]
@@ -57,24 +62,32 @@ async def sweep(
     """Do all the upkeep of a namespace once. Each step is short; what fails is logged and left."""
     done = Swept()
     done.topics_finished = await topics.finish_pending(now_ms=await topics.now_ms())
+    compacted = list[tuple[Topic, Partition]]()
     for topic in (await topics.all()).values():
         await topics.configure(topic)
         for partition in topic.partitions:
-            await _sweep_partition(store, topic, partition, producer_id_expiration_ms, done)
+            if await _sweep_partition(store, topic, partition, producer_id_expiration_ms, done):
+                compacted.append((topic, partition))
     if expire_offsets is not None:
         done.offsets = await expire_offsets()
+    # Last, since it takes longest: what goes by age and by size must not wait for it.
+    for topic, partition in compacted:
+        done.cleaned += await _clean(store, topic, partition)
     return done
 
 
 async def _sweep_partition(
     store: Store, topic: Topic, partition: Partition, producers_ms: int, done: Swept
-) -> None:
+) -> bool:
+    """Drop what is old; says whether the partition is (or was) compacted."""
     keys = partition.keys
+    held, compacted = [keys.log, keys.state, keys.index], topic.config.compacts
     try:
         while True:
-            gone, _ = await store.run(
-                _RETAIN, [keys.log, keys.state, keys.index], [topic.id, _SEGMENTS_A_CALL]
-            )
+            gone, _ = await store.run(_RETAIN, held, [topic.id, _SEGMENTS_A_CALL])
+            if gone == _UNDECLARED:
+                held, compacted = [keys.log, keys.state, keys.index, *keys.clean], True
+                continue
             done.segments += gone
             if gone < _SEGMENTS_A_CALL:
                 break
@@ -85,13 +98,24 @@ async def _sweep_partition(
             if cursor == b"0":
                 break
     except UnknownTopicId:
-        return
+        return False
     except StorePermissionDenied:
         raise  # whoever sweeps must be allowed to: the next partition would say the same
     except PartstreamError as error:
         _logger.warning("upkeep of %s failed, it will be tried again: %s", partition, error)
-        return
+        return False
     done.partitions += 1
+    return compacted
+
+
+async def _clean(store: Store, topic: Topic, partition: Partition) -> bool:
+    try:
+        return await upkeep(store, topic, partition) is not None
+    except UnknownTopicId:
+        return False
+    except PartstreamError as error:
+        _logger.warning("cleaning %s failed, it will be tried again: %s", partition, error)
+        return False
 
 
 class Sweeper:

@@ -50,10 +50,7 @@ async def offset_for_time(
 def _first_in(
     partition: Partition, batch: StoredBatch, timestamp: int, log_start: int
 ) -> OffsetAndTimestamp | None:
-    latest = batch.append_time
-    if latest is None:
-        latest = parse(batch.payload).max_timestamp
-    if latest < timestamp:
+    if _latest_of(batch) < timestamp:
         return None
     for record in decode(
         batch.payload,
@@ -66,6 +63,38 @@ def _first_in(
         if record.timestamp >= timestamp:
             return OffsetAndTimestamp(record.offset, record.timestamp, batch.leader_epoch)
     return None
+
+
+async def offset_of_latest(store: Store, partition: Partition) -> OffsetAndTimestamp | None:
+    """The first of the records with the largest timestamp; None if there is no record (KIP-734).
+
+    Raises:
+        UnknownTopicId: the topic was deleted.
+        CorruptRecord: the batch that should hold the record is damaged.
+    """
+    latest = await latest_timestamp(store, partition)
+    found = await offset_for_time(store, partition, latest) if latest >= 0 else None
+    if found is None and latest >= 0:
+        # Compaction has removed the record that was the latest: look at what is left.
+        latest, cursor = -1, Cursor(partition, 0)
+        while True:
+            fetched = await fetch(store, cursor, _BUDGET)
+            for batch in fetched.batches:
+                if parse(batch.payload).record_count:
+                    latest = max(latest, _latest_of(batch))
+            if fetched.batches:
+                cursor.offset = fetched.batches[-1].next_offset
+            elif cursor.offset < fetched.log_start:
+                cursor.offset = fetched.log_start
+            else:
+                break
+        found = await offset_for_time(store, partition, latest) if latest >= 0 else None
+    return found
+
+
+def _latest_of(batch: StoredBatch) -> int:
+    """The largest timestamp of a batch, ms."""
+    return parse(batch.payload).max_timestamp if batch.append_time is None else batch.append_time
 
 
 async def latest_timestamp(store: Store, partition: Partition) -> int:

@@ -40,6 +40,9 @@ _logger = logging.getLogger(__name__)
 
 _CREATE = Script("log/create")
 _CONFIGURE = Script("log/configure")
+_PREPARE = Script("clean/prepare")
+_UNPREPARED = 2
+"""The script's answer for a partition that is to be compacted for the first time."""
 _PUBLISH = Script("topic/publish")
 _UNPUBLISH = Script("topic/unpublish")
 
@@ -226,14 +229,27 @@ class Topics:
 
     async def _configure(self, topic: Topic, partitions: Iterable[Partition]) -> None:
         fields = [text for pair in topic.config.partition_fields().items() for text in pair]
-        await gather(
-            self._store.run(
+
+        async def configure(partition: Partition) -> None:
+            taken = await self._store.run(
                 _CONFIGURE,
                 [partition.keys.state],
                 [topic.id, topic.version, *fields],
                 idempotent=True,
             )
-            for partition in partitions
+            if taken == _UNPREPARED:
+                await self._prepare(partition)
+
+        await gather(map(configure, partitions))
+
+    async def _prepare(self, partition: Partition) -> None:
+        """Make the keys that a compacted partition has beside the others."""
+        keys = partition.keys
+        await self._store.run(
+            _PREPARE,
+            [keys.state, *keys.clean],
+            [partition.topic_id],
+            idempotent=True,
         )
 
     async def delete(self, name: str) -> None:
@@ -288,6 +304,8 @@ class Topics:
             [partition.topic_id, partition.topic, partition.index, *fields],
             idempotent=True,
         )
+        if config.compacts:
+            await self._prepare(partition)
         await self._store.confirm(partition.keys.log, written)
 
     async def _publish(

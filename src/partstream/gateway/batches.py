@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from partstream.engine.partition import Topic
+from partstream.engine.partition import Partition, Topic
 from partstream.engine.reading import StoredBatch
 from partstream.errors import (
     CorruptRecord,
@@ -13,6 +13,7 @@ from partstream.errors import (
 )
 from partstream.gateway.framing import Piece
 from partstream.records import compression, header
+from partstream.records.cleaning import keys_missing
 from partstream.records.codec import decode
 
 _MAGIC_AT = 16
@@ -25,6 +26,25 @@ _ZSTD_SINCE = 7
 _MAX_DECOMPRESSED = 64 << 20
 _MAX_LOOKED_INTO = 4 << 20
 _PREFIX = 16
+_FIRST = 3
+"""So many errors of records are named in the text of a batch's."""
+
+
+class RecordsRefused(InvalidRecord, name="INVALID_RECORD"):
+    """Records of a batch that may not be stored, and so the whole batch (KIP-467)."""
+
+    def __init__(self, places: list[int], why: str) -> None:
+        self.rows = [(place, why) for place in places]
+        first = ", ".join(
+            f"RecordError(batchIndex={place}, message='{why}')" for place in places[:_FIRST]
+        )
+        super().__init__(
+            f"One or more records have been rejected due to {len(places)} record errors in total, "
+            f"and only showing the first three errors at most: [{first}]"
+        )
+
+
+RecordsRefused.code = InvalidRecord.code  # not by keyword, which would make it the code's own class
 
 
 def framed(records: bytes | None, version: int) -> bytes:
@@ -78,14 +98,15 @@ def _end(records: bytes, begin: int) -> int:
     return begin + header.LENGTH_END + length
 
 
-def checked(topic: Topic, batch: bytes) -> bytes:
-    """A batch as it is to be stored. Its records are not looked at.
+def checked(topic: Topic, partition: Partition, batch: bytes) -> bytes:
+    """A batch as it is to be stored. Its records are not looked at, unless each needs a key.
 
     Raises:
         InvalidRecord: its header contradicts itself, or a client may not send it.
         CorruptRecord: it is damaged.
         UnsupportedCompressionType: it is compressed in a way that nobody knows.
         InvalidTxnState: it belongs to a transaction.
+        RecordsRefused: the topic is compacted, and records have no key.
     """
     header.check_crc(batch)
     try:
@@ -109,6 +130,11 @@ def checked(topic: Topic, batch: bytes) -> bytes:
         )
     if head.producer_id >= 0 and head.base_sequence < 0:
         raise InvalidRecord(f"Invalid sequence number {head.base_sequence} with a producer id")
+    if topic.config.compacts and (places := keys_missing(batch)):
+        raise RecordsRefused(
+            places,
+            f"Compacted topic cannot accept message without key in topic partition {partition}",
+        )
     if head.timestamp_type:
         batch = header.with_create_time(batch)
     return _recompressed(topic, batch, head)

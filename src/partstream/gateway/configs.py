@@ -32,7 +32,7 @@ TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP = 2, 4, 8, 16, 32
 DYNAMIC_TOPIC, STATIC_BROKER, DEFAULT = 1, 4, 5
 """Where a value comes from."""
 
-BOOLEAN, STRING, INT, LONG, LIST = 1, 2, 3, 5, 7
+BOOLEAN, STRING, INT, LONG, DOUBLE, LIST = 1, 2, 3, 5, 6, 7
 
 SET, DELETE, APPEND, SUBTRACT = range(4)
 """What IncrementalAlterConfigs does to a config (KIP-339)."""
@@ -41,11 +41,15 @@ _LISTS = {"cleanup.policy"}
 _SYNONYMS = {
     "cleanup.policy": "log.cleanup.policy",
     "compression.type": "compression.type",
+    "delete.retention.ms": "log.cleaner.delete.retention.ms",
     "flush.messages": "log.flush.interval.messages",
+    "max.compaction.lag.ms": "log.cleaner.max.compaction.lag.ms",
     "max.message.bytes": "message.max.bytes",
     "message.timestamp.after.max.ms": "log.message.timestamp.after.max.ms",
     "message.timestamp.before.max.ms": "log.message.timestamp.before.max.ms",
     "message.timestamp.type": "log.message.timestamp.type",
+    "min.cleanable.dirty.ratio": "log.cleaner.min.cleanable.ratio",
+    "min.compaction.lag.ms": "log.cleaner.min.compaction.lag.ms",
     "min.insync.replicas": "min.insync.replicas",
     "retention.bytes": "log.retention.bytes",
     "segment.bytes": "log.segment.bytes",
@@ -123,6 +127,8 @@ def _written(value: object) -> str | None:
 def _kind(field: FieldInfo) -> int:
     if isinstance(field.default, bool):
         return BOOLEAN
+    if isinstance(field.default, float):
+        return DOUBLE
     if not isinstance(field.default, int) and "int" not in str(field.annotation):
         return STRING
     limits = [limit.le for limit in field.metadata if isinstance(limit, Le)]
@@ -210,6 +216,7 @@ async def _listed(broker: Broker, topic: str, key: str, operation: int, value: s
         verb = "APPEND" if operation == APPEND else "SUBTRACT"
         raise InvalidConfig(f"Can't {verb} to key {key} because its type is not LIST.")
     now = (await find_topic(broker, topic)).config.as_strings()[key].split(",")
+    now = [item for item in now if item]
     given = value.split(",")
     if operation == APPEND:
         return ",".join([*now, *(item for item in given if item not in now)])

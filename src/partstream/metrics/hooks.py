@@ -89,6 +89,25 @@ class Observer:
     def committed(self, group: str, took: float, error: str = "") -> None:
         """A commit ended; `error` names what it failed with."""
 
+    # Log compaction: whichever client or gateway looks after it hears of it.
+
+    def dirty_known(self, topic: str, partition: int, ratio: float) -> None:
+        """How much of a compacted partition was never cleaned, of all that can be (0 to 1)."""
+
+    def cleaned(self, topic: str, partition: int, *, before: int, after: int, took: float) -> None:
+        """A partition was cleaned.
+
+        Args:
+            topic: its topic.
+            partition: its number.
+            before: bytes of what was cleaned.
+            after: bytes of what is left of it.
+            took: seconds.
+        """
+
+    def cleaning_failed(self, topic: str, partition: int, error: str) -> None:
+        """A partition could not be cleaned."""
+
 
 SILENT = Observer()
 """Whom clients tell where nobody asked."""

@@ -85,6 +85,16 @@ class PrometheusMetrics:
         self.owned = gauge("consumer_partitions", "Partitions owned", "group")
         self.commit_time = seconds("consumer_commit_seconds", "Commits", "group")
         self.commit_failures = counter("consumer_commit_failures", "Commits", "group", "error")
+        # Log compaction.
+        place = ("topic", "partition")
+        self.dirty_ratio = gauge("compaction_dirty_ratio", "Never cleaned, of what can be", *place)
+        self.cleaned_before = gauge("compaction_before_bytes", "What was cleaned last", *place)
+        self.cleaned_after = gauge("compaction_after_bytes", "What was left of it", *place)
+        self.cleaned_at = gauge("compaction_last_run_timestamp_seconds", "The last one", *place)
+        self.cleaning_time = seconds("compaction_seconds", "Cleanings of partitions", "topic")
+        self.cleaning_failures = counter(
+            "compaction_failures", "Cleanings that failed", "topic", "error"
+        )
 
     def observer(self, client_id: str) -> Observer:
         """What a client of that name tells its work to."""
@@ -254,6 +264,22 @@ class _PrometheusObserver(Observer):
         for change, count in (("assigned", assigned), ("revoked", revoked), ("lost", lost)):
             metrics.rebalanced.labels(self._client, group, change).inc(count)
         metrics.owned.labels(self._client, group).set(owned)
+
+    # Log compaction.
+
+    def dirty_known(self, topic: str, partition: int, ratio: float) -> None:
+        self._metrics.dirty_ratio.labels(self._client, topic, partition).set(ratio)
+
+    def cleaned(self, topic: str, partition: int, *, before: int, after: int, took: float) -> None:
+        metrics, where = self._metrics, (self._client, topic, partition)
+        metrics.cleaned_before.labels(*where).set(before)
+        metrics.cleaned_after.labels(*where).set(after)
+        metrics.cleaned_at.labels(*where).set_to_current_time()
+        metrics.cleaning_time.labels(self._client, topic).observe(took)
+        metrics.dirty_ratio.labels(*where).set(0)
+
+    def cleaning_failed(self, topic: str, partition: int, error: str) -> None:
+        self._metrics.cleaning_failures.labels(self._client, topic, error).inc()
 
     def committed(self, group: str, took: float, error: str = "") -> None:
         self._metrics.commit_time.labels(self._client, group).observe(took)

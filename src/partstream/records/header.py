@@ -128,6 +128,12 @@ def pack(header: BatchHeader) -> bytes:
     return _HEADER.pack(*header)
 
 
+def assemble(header: BatchHeader, payload: bytes) -> bytes:
+    """A batch of this header and these bytes of records; its length and CRC are computed."""
+    length = HEADER_SIZE - LENGTH_END + len(payload)
+    return _sealed(bytearray(b"".join((pack(header._replace(length=length)), payload))))
+
+
 def check_crc(batch: bytes | bytearray | memoryview) -> None:
     """Compare the batch's CRC-32C with its bytes.
 

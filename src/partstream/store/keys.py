@@ -17,6 +17,8 @@ may touch them together. `ns` is the namespace; two namespaces never meet.
 | `ns:{tag}:TOPIC:ID:P:index` | zset | a row a segment: largest timestamp -> end, bytes, ... |
 | `ns:{tag}:TOPIC:ID:P:producers` | hash | producer id -> epoch and last five batches |
 | `ns:{tag}:TOPIC:ID:P:transactions` | zset | open and aborted transactions; a placeholder so far |
+| `ns:{tag}:TOPIC:ID:P:clean0` | stream | compacted topics: what is before `log`, cleaned |
+| `ns:{tag}:TOPIC:ID:P:clean1` | stream | the same: they take turns, by the number of cleanings |
 | `ns:{tag}:TOPIC:ID:P:bell` | channel | rings when a batch is appended and somebody listens |
 | `ns:{g:GROUP}:group` | hash | group epoch, target epoch, dirty since, claim |
 | `ns:{g:GROUP}:subscriptions` | hash | member -> JSON |
@@ -52,13 +54,23 @@ class PartitionKeys:
     index: str
     producers: str
     transactions: str
+    clean: tuple[str, str]
+    """There once the topic was compacted, and then for as long as the partition is."""
     bell: str
     """A shard channel, not a key."""
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Every key (the bell is none), in the order in which scripts declare them."""
+        """Every key of every partition, in the order in which scripts declare them."""
         return (self.log, self.state, self.index, self.producers, self.transactions)
+
+    def cleaned(self, cleanings: int) -> str:
+        """The stream that holds the cleaned part of a log that was cleaned so often."""
+        return self.clean[cleanings % 2]
+
+    def spare(self, cleanings: int) -> str:
+        """The other one, which the next cleaner writes to."""
+        return self.clean[(cleanings + 1) % 2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +148,7 @@ class Keys:
             index=prefix + "index",
             producers=prefix + "producers",
             transactions=prefix + "transactions",
+            clean=(prefix + "clean0", prefix + "clean1"),
             bell=prefix + "bell",
         )
 

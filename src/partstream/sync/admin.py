@@ -90,4 +90,5 @@ class Admin:
 
     describe_cluster = _twin(AsyncAdmin.describe_cluster)
     maintain = _twin(AsyncAdmin.maintain)
+    compact_topic = _twin(AsyncAdmin.compact_topic)
     doctor = _twin(AsyncAdmin.doctor)

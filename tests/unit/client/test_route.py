@@ -12,7 +12,7 @@ from partstream.config.build import load
 from partstream.config.producer import ProducerConfig
 from partstream.config.topic import TopicConfig
 from partstream.engine.partition import Topic, decode_topic, encode_topic
-from partstream.errors import SerializationError, UnknownTopicOrPartition
+from partstream.errors import InvalidRecord, SerializationError, UnknownTopicOrPartition
 from partstream.partitioners import partition_crc32, partition_murmur2, partition_murmur3
 from partstream.store.keys import Keys
 
@@ -108,6 +108,17 @@ def test_codec_and_limit_follow_the_topic() -> None:
     assert (queue.codec, queue.limit) == (3, 1_048_588)
     own.follow(topic(1, compression_type="uncompressed"))
     assert queue.codec == 0
+
+
+@pytest.mark.parametrize("config", [{}, {"partitioner": lambda key, count: 0}])
+def test_a_compacted_topic_takes_no_record_without_a_key(config: dict[str, Any]) -> None:
+    own = route(topic(3, cleanup_policy="compact"), **config)
+    for partition in (None, 1):
+        with pytest.raises(InvalidRecord, match="'t' is compacted"):
+            place(own, None, partition)
+        place(own, b"", partition)
+    own.follow(topic(3))
+    place(own, None)
 
 
 def test_a_key_that_cannot_be_hashed_by_python_is_refused_by_type() -> None:

@@ -13,6 +13,10 @@ LONG_MAX = 9_223_372_036_854_775_807
 def test_defaults_are_kafkas_but_for_what_memory_costs() -> None:
     assert TopicConfig.from_overrides({}).as_strings() == {
         "cleanup.policy": "delete",
+        "min.cleanable.dirty.ratio": "0.5",
+        "min.compaction.lag.ms": "0",
+        "max.compaction.lag.ms": str(LONG_MAX),
+        "delete.retention.ms": "86400000",
         "retention.ms": "604800000",
         "retention.bytes": "268435456",
         "segment.bytes": "4194304",
@@ -61,8 +65,15 @@ def test_values_may_be_text_numbers_or_lists() -> None:
         ("message.timestamp.before.max.ms", "soon"),
         ("compression.type", "none"),
         ("flush.messages", 0),
-        ("cleanup.policy", "compact"),
-        ("cleanup.policy", "keep"),
+        ("cleanup.policy", "Compact"),
+        ("cleanup.policy", "keep,delete"),
+        ("min.cleanable.dirty.ratio", "1.5"),
+        ("min.cleanable.dirty.ratio", "-0.1"),
+        ("min.cleanable.dirty.ratio", "half"),
+        ("min.cleanable.dirty.ratio", "nan"),
+        ("min.compaction.lag.ms", -1),
+        ("max.compaction.lag.ms", 0),
+        ("delete.retention.ms", -1),
         ("partstream.partitioner", "md5"),
     ],
 )
@@ -74,10 +85,31 @@ def test_a_refused_value_is_named_with_its_key(name: str, value: object) -> None
     assert raised.value.code == 40
 
 
-@pytest.mark.parametrize("policy", ["compact", "compact,delete", ["compact", "delete"]])
-def test_compaction_is_refused_by_name(policy: object) -> None:
-    with pytest.raises(InvalidConfig, match="compaction is not supported yet"):
-        TopicConfig.from_overrides({"cleanup.policy": policy})
+@pytest.mark.parametrize(
+    ("policy", "text", "compacts", "deletes"),
+    [
+        ("compact", "compact", True, False),
+        (" delete , compact ", "delete,compact", True, True),
+        (["compact", "compact"], "compact", True, False),
+        ("", "", False, False),
+    ],
+)
+def test_policies(policy: object, text: str, *, compacts: bool, deletes: bool) -> None:
+    config = TopicConfig.from_overrides(
+        {"cleanup.policy": policy, "retention.ms": 9, "segment.ms": 5, "max.compaction.lag.ms": 3}
+    )
+    assert config.overrides()["cleanup.policy"] == text
+    assert (config.compacts, config.deletes) == (compacts, deletes)
+    fields = config.partition_fields()
+    assert fields["retention_ms"] == (9 if deletes else -1)
+    assert fields["retention_bytes"] == (268_435_456 if deletes else -1)
+    assert fields["segment_ms"] == (3 if compacts else 5)
+
+
+def test_lags_that_contradict_each_other_are_refused() -> None:
+    config = TopicConfig.from_overrides({"min.compaction.lag.ms": 7})
+    with pytest.raises(InvalidConfig, match=r"min\.compaction\.lag\.ms \(7\) > max\.comp.*\(5\)"):
+        config.altered({"max.compaction.lag.ms": 5})
 
 
 def test_null_is_refused_as_kafka_does() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from partstream.engine.partition import Partition
-from partstream.engine.times import latest_timestamp, offset_for_time
+from partstream.engine.times import offset_for_time, offset_of_latest
 from partstream.errors import PartstreamError, UnknownTopicId, UnsupportedVersion
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
@@ -109,7 +109,7 @@ async def _offset(broker: Broker, partition: Partition, asked: Struct) -> Offset
         # The epoch of the first record: that in which the log was there, if it is empty.
         return OffsetAndTimestamp(bounds.start, -1, bounds.leader_epoch)
     if when == MAX_TIMESTAMP:
-        when = await latest_timestamp(broker.store, partition)
+        return await offset_of_latest(broker.store, partition) or _NOWHERE
     if when < 0:
         return _NOWHERE
     return await offset_for_time(broker.store, partition, when) or _NOWHERE

@@ -30,7 +30,7 @@ from partstream.errors import (
     UnknownTopicId,
     UnknownTopicOrPartition,
 )
-from partstream.gateway.batches import checked, framed, misdated
+from partstream.gateway.batches import RecordsRefused, checked, framed, misdated
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.connection import Answer, Parts, Refused
 from partstream.gateway.faults import (
@@ -120,7 +120,7 @@ async def _send(
         topic = await _topic(broker, settings.version, name)
         partition = topic.partition(index)
         sent = framed(records, settings.version)
-        batch = checked(topic, sent)
+        batch = checked(topic, partition, sent)
         least = topic.config.min_insync_replicas - 1 if settings.acks == ALL else 0
         answer = broker.log.submit(partition, batch, ANY, least_replicas=least)
         if answer is None:
@@ -283,6 +283,8 @@ def _explained(
     sent: _Sent, error: PartstreamError | None
 ) -> tuple[str | None, list[tuple[int, str]]]:
     """What is said beside the code, also of single records: where Kafka says nothing, nothing."""
+    if isinstance(error, RecordsRefused):
+        return str(error), error.rows
     if isinstance(error, InvalidTimestamp) and sent.topic is not None and sent.batch is not None:
         records = misdated(sent.topic, sent.batch, int(time.time() * 1000))
         return "One or more records have been rejected due to invalid timestamp", records

@@ -24,7 +24,8 @@
 local batch = ARGV[2]
 local state = redis.call('HMGET', KEYS[2], 'id', 'end', 'start', 'epoch', 'token', 'total', 'base',
   'segment_base', 'segment_max', 'segment_time', 'max_timestamp', 'log_append_time', 'after_max',
-  'segment_bytes', 'segment_ms', 'retention_bytes', 'max_message_bytes', 'before_max')
+  'segment_bytes', 'segment_ms', 'retention_bytes', 'max_message_bytes', 'before_max', 'compact',
+  'boundary')
 if state[1] ~= ARGV[1] then return redis.error_reply('KAFKA 100 the topic was deleted') end
 if #batch > tonumber(state[17]) then
   return redis.error_reply('KAFKA 10 a batch of ' .. #batch .. ' bytes is larger than'
@@ -138,7 +139,11 @@ if sequenced then
 end
 
 local most = tonumber(state[16])
-if most >= 0 and total - tonumber(state[7]) > most then
+-- Of a log that is compacted only the sweep drops segments: some are in a key that is not declared
+-- here, and a cleaner would never be done if the log's start moved with every append.
+if most >= 0 and total - tonumber(state[7]) > most and state[19] ~= '1'
+  and tonumber(state[20] or '0') <= tonumber(log_start)
+then
   -- As Kafka: a segment goes when what is left without it is still retention.bytes.
   local ok, gone = pcall(trim_segments, KEYS[1], KEYS[2], KEYS[3], 2, function(_, row_bytes)
     return total - row_bytes >= most

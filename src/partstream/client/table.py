@@ -1,0 +1,222 @@
+"""A compacted topic as a mapping: the last value of every key, kept up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from partstream.client.consumer import Consumer
+from partstream.errors import ClosedClient, IllegalState, PartstreamError
+from partstream.model import Record, TopicPartition
+
+_logger = logging.getLogger(__name__)
+
+_LOOK_S = 0.2
+"""How often somebody who waits is looked after, if nothing comes."""
+_AT_ONCE = 10_000
+
+OnChange = Callable[[Any, Any, Any], object]
+"""Called with key, value and the value before; None stands for none."""
+
+
+class Table(Mapping[Any, Any]):
+    """The last value of every key of a topic, in memory: read-only, and always following.
+
+    Use it as `async with Table("prices", url) as prices`, or call `start()` and `close()`. It
+    begins with what the topic holds at that time; what is written later comes by and by, and
+    `wait_for` waits until a record that was written is in it. A record without a value (a
+    tombstone) removes its key; one without a key is skipped.
+
+    Reading raises IllegalState before `start`, ClosedClient after `close`, and once the topic
+    cannot be read any more the error that says why.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        url: str | None = None,
+        *,
+        on_change: OnChange | None = None,
+        **config: Any,
+    ) -> None:
+        """Check the configs; nothing is connected before `start`.
+
+        Args:
+            topic: its name.
+            url: where Redis is; left out, PARTSTREAM_URL, or redis://localhost:6379.
+            on_change: called on the event loop with key, value and the value before, once for
+                every record that changes something, from the topic's beginning on; it must not
+                block.
+            config: see `ConsumerConfig`: deserializers, for instance. Keys must be hashable.
+
+        Raises:
+            ConfigError: a key or value is not valid.
+        """
+        self._topic = topic
+        self._on_change = on_change
+        settings = {"enable_auto_commit": False, **config, "auto_offset_reset": "earliest"}
+        self._consumer = Consumer(url, **settings)
+        self._values: dict[Any, Any] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._moved = asyncio.Condition()
+        self._positions: dict[int, int] = {}
+        self._error: PartstreamError | None = None
+        self._closed = False
+
+    async def start(self) -> Self:
+        """Connect, and read all that the topic holds now.
+
+        Raises:
+            UnknownTopicOrPartition: there is no such topic.
+            StoreUnavailable, StoreAuthenticationFailed, StoreTooOld, NewerLayout: as they say.
+            CorruptRecord, SerializationError: a record cannot be read.
+        """
+        if self._task is not None:
+            return self
+        await self._consumer.start()
+        try:
+            await self._assign()
+            self._task = asyncio.create_task(self._follow(), name=f"table of {self._topic}")
+            await self.catch_up()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def catch_up(self, timeout: float | None = None) -> None:
+        """Wait until all that the topic holds now is in the table.
+
+        Args:
+            timeout: seconds; None waits for as long as it takes.
+
+        Raises:
+            TimeoutError: it took longer.
+        """
+        ends = await self._consumer.end_offsets(self._consumer.assignment())
+        async with asyncio.timeout(timeout):
+            for partition, end in ends.items():
+                await self._reach(partition.partition, end)
+
+    async def wait_for(self, partition: int, offset: int, *, timeout: float | None = None) -> None:
+        """Wait until the record at an offset, or what has replaced it, is in the table.
+
+        Args:
+            partition: the record's, as its delivery says.
+            offset: as well.
+            timeout: seconds; None waits for as long as it takes.
+
+        Raises:
+            TimeoutError: it took longer.
+        """
+        async with asyncio.timeout(timeout):
+            await self._reach(partition, offset + 1)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._consumer.close()
+        async with self._moved:
+            self._moved.notify_all()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # The mapping.
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._readable()[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._readable()))  # as it is now: it may change meanwhile
+
+    def __len__(self) -> int:
+        return len(self._readable())
+
+    def __repr__(self) -> str:
+        return f"<Table of {self._topic!r}: {len(self._values)} keys>"
+
+    def _readable(self) -> dict[Any, Any]:
+        if self._closed:
+            raise ClosedClient("this table is closed")
+        if self._error is not None:
+            raise type(self._error)(*self._error.args)
+        if self._task is None:
+            raise IllegalState("this table was not started: use `async with`, or start()")
+        return self._values
+
+    # Following.
+
+    async def _assign(self) -> None:
+        """Read every partition that there is."""
+        count = await self._consumer.partitions_for(self._topic)
+        if count > len(self._consumer.assignment()):
+            await self._consumer.assign(
+                [TopicPartition(self._topic, number) for number in range(count)]
+            )
+
+    async def _follow(self) -> None:
+        try:
+            while True:
+                for record in await self._consumer.poll(_AT_ONCE, _LOOK_S):
+                    self._take(record)
+                await self._note_positions()
+                await self._assign()
+        except PartstreamError as error:
+            _logger.error("the table of %s is not kept up to date any more: %s", self._topic, error)
+            self._error = error
+            async with self._moved:
+                self._moved.notify_all()
+
+    def _take(self, record: Record) -> None:
+        key, value = record.key, record.value
+        if key is None:
+            return
+        before = self._values.get(key)
+        if value is not None:
+            self._values[key] = value
+        elif self._values.pop(key, None) is None:
+            return
+        if self._on_change is not None:
+            try:
+                self._on_change(key, value, before)
+            except Exception:  # the user's code must not stop the table
+                _logger.exception("on_change failed")
+
+    async def _note_positions(self) -> None:
+        assigned = self._consumer.assignment()
+        positions = {one.partition: await self._consumer.position(one) for one in assigned}
+        before, self._positions = self._positions, positions
+        if any(positions[number] < before[number] for number in before.keys() & positions):
+            # A failover took records back, or the topic was made again: what was read may be gone.
+            _logger.warning("the log of %s is not what it was: reading it anew", self._topic)
+            self._consumer.seek_to_beginning()
+            self._values.clear()
+            self._positions = {}
+        elif positions != before:
+            async with self._moved:
+                self._moved.notify_all()
+
+    async def _reach(self, partition: int, offset: int) -> None:
+        async with self._moved:
+            await self._moved.wait_for(
+                lambda: (
+                    self._closed
+                    or self._error is not None
+                    or self._positions.get(partition, 0) >= offset
+                )
+            )
+        self._readable()

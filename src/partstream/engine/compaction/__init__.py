@@ -1,0 +1,1 @@
+"""Log compaction: of every key, the last record stays (`cleanup.policy=compact`)."""

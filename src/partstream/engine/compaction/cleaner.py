@@ -1,0 +1,424 @@
+"""The cleaner: gives a partition a cleaned part in the place of what was written first.
+
+It reads the cleaned part that there is and the segments behind it, writes what stays into a stream
+beside them, batch by batch, and puts that in place by one short script. Whatever happens before
+that script is as if nothing had happened; after it, what is left of the old entries is nobody's
+concern but the memory's, and is trimmed in steps. A token in the partition's state says who cleans:
+a cleaner that was frozen and wakes up is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import suppress
+from functools import partial
+from struct import Struct
+from typing import NamedTuple, TypeVar
+
+from partstream.config.common import INT64_MAX
+from partstream.engine.compaction.output import Output, Overtaken, empty
+from partstream.engine.compaction.pace import Pace, Watcher
+from partstream.engine.compaction.plan import Look, Plan, Segment, index_rows, is_due, plan
+from partstream.engine.partition import Partition, Topic
+from partstream.engine.reading import StoredBatch, read_entries
+from partstream.errors import InvalidConfig, PartstreamError
+from partstream.model import Compacted, CompactionProgress
+from partstream.records import header
+from partstream.records.cleaning import (
+    NEVER,
+    Cleaned,
+    LastOffsets,
+    Seen,
+    Terms,
+    clean,
+    has_producer,
+)
+from partstream.store.scripts import Script
+from partstream.store.store import Store
+
+_logger = logging.getLogger(__name__)
+
+_LOOK = Script("clean/look")
+_TRIM = Script("clean/trim")
+_FINISH = Script("clean/finish")
+
+_LEASE_MS = 30_000
+"""A cleaner that has not been heard of for so long is dead."""
+_READ_BYTES = 256 * 1024
+_TRIM_BYTES = 4 * 1024 * 1024
+_TRIM_ENTRIES = 1_000
+_LEFT_ENTRIES = 16
+_PRODUCERS_A_CALL = 500
+_MOST_KEYS = 1 << 20
+"""Keys that are remembered at a time, in about 200 MB. More of them take several rounds."""
+_PACE = 10_000
+_LAST_END = Struct(">q")
+_LAST_END_AT = 18
+
+T = TypeVar("T")
+OnProgress = Callable[[int, CompactionProgress], None]
+"""Called with the number of a partition and how far its cleaning is."""
+
+
+async def upkeep(
+    store: Store,
+    topic: Topic,
+    partition: Partition,
+    *,
+    force: bool = False,
+    watcher: Watcher | None = None,
+) -> Compacted | None:
+    """Clean a partition if it is due, and clear away what a dead cleaner has left.
+
+    Args:
+        store: where it is.
+        topic: its topic, as it is configured now.
+        partition: the partition.
+        force: clean whatever can be cleaned, due or not.
+        watcher: told how far it is.
+
+    Returns:
+        What was done; None if nothing was due, or another cleaner is at it.
+
+    Raises:
+        UnknownTopicId: the topic was deleted.
+        CorruptRecord, RecordTooLarge, UnsupportedCompressionType: a batch cannot be read; it
+            has to go before the partition can be cleaned, as in Kafka.
+        PartstreamError: the store failed; nothing is lost.
+    """
+    look = await _look(store, partition)
+    if look.is_being_cleaned:
+        return None
+    if look.cleaner:
+        await _clear(store, partition, look)
+    if not topic.config.compacts:
+        return None
+    segments = await _segments(store, partition)
+    if not segments or segments[0].end != look.start:
+        return None  # retention was quicker; the next sweep sees how things are
+    intended = plan(look, segments, topic.config)
+    store.observer.dirty_known(partition.topic, partition.index, intended.ratio)
+    due = force and bool(intended.dirty_bytes)
+    if not due:
+        first = await _first_dirty(store, partition, intended, topic)
+        due = is_due(intended, look, topic.config, first)
+    if not due:
+        return None
+    began = time.monotonic()
+    work = _Cleaning(store, topic, partition, look, intended, watcher=watcher)
+    try:
+        done = await work.run()
+    except Overtaken:
+        _logger.info("cleaning %s was given up: another cleaner or a failover came", partition)
+        return None
+    except PartstreamError as error:
+        store.observer.cleaning_failed(partition.topic, partition.index, type(error).__name__)
+        raise
+    if done is not None:
+        store.observer.cleaned(
+            partition.topic,
+            partition.index,
+            before=done.bytes_before,
+            after=done.bytes_after,
+            took=time.monotonic() - began,
+        )
+    return done
+
+
+async def compact(
+    store: Store, topic: Topic, on_progress: OnProgress | None
+) -> dict[int, Compacted | None]:
+    """Clean every partition of a topic, due or not; partition -> what was done.
+
+    Raises:
+        InvalidConfig: the topic is not compacted.
+        PartstreamError: as `upkeep`.
+    """
+    if not topic.config.compacts:
+        raise InvalidConfig(
+            f"topic {topic.name!r} is not compacted: its cleanup.policy is "
+            f"{topic.config.cleanup_policy!r}"
+        )
+    done: dict[int, Compacted | None] = {}
+    for partition in topic.partitions:
+        number = partition.index
+        watcher = None if on_progress is None else partial(on_progress, number)
+        done[number] = await upkeep(store, topic, partition, force=True, watcher=watcher)
+    return done
+
+
+async def _look(store: Store, partition: Partition) -> Look:
+    keys = partition.keys
+    (
+        now,
+        start,
+        end,
+        boundary,
+        cleanings,
+        epoch,
+        horizon,
+        cleaner,
+        until,
+    ) = await store.run(_LOOK, [keys.state, keys.index], [partition.topic_id], idempotent=True)
+    return Look(
+        now=now,
+        start=start,
+        end=end,
+        boundary=boundary,
+        cleanings=cleanings,
+        epoch=epoch,
+        horizon=int(horizon) if horizon else None,
+        cleaner=cleaner.decode(),
+        cleaner_until=until,
+    )
+
+
+async def _segments(store: Store, partition: Partition) -> list[Segment]:
+    key = partition.keys.index
+    rows = await store.execute("ZRANGE", key, 0, -1, "WITHSCORES", key=key)
+    segments = []
+    for member, score in zip(rows[::2], rows[1::2], strict=True):
+        end, size, largest = map(int, member.split(b":"))
+        segments.append(Segment(end, size, largest, float(score), member))
+    return segments
+
+
+async def _first_dirty(
+    store: Store, partition: Partition, intended: Plan, topic: Topic
+) -> int | None:
+    """The first timestamp of what was never cleaned, if it matters (max.compaction.lag.ms)."""
+    if not intended.dirty or topic.config.max_compaction_lag_ms == INT64_MAX:
+        return None
+    batches = await read_entries(store, partition.keys.log, intended.begin, 1, until=intended.end)
+    if not batches:
+        return None
+    append_time = batches[0].append_time
+    return header.parse(batches[0].payload).base_timestamp if append_time is None else append_time
+
+
+async def _clear(store: Store, partition: Partition, look: Look) -> None:
+    """Remove what a cleaner that died has left: half of a result, or entries that it replaced."""
+    log = partition.keys.log
+    while left := await read_entries(store, log, 0, _LEFT_ENTRIES, until=look.boundary):
+        await _trim(store, partition, left[-1].next_offset)
+    await empty(store, partition, look.cleanings, "")
+    await _finish(store, partition, "")
+
+
+async def _trim(store: Store, partition: Partition, offset: int) -> None:
+    keys = partition.keys
+    await store.run(_TRIM, [keys.log, keys.state], [partition.topic_id, offset], idempotent=True)
+
+
+async def _finish(store: Store, partition: Partition, token: str) -> None:
+    await store.run(_FINISH, [partition.keys.state], [partition.topic_id, token], idempotent=True)
+
+
+class _Dirty(NamedTuple):
+    """What is remembered of a batch between the two readings."""
+
+    base: int
+    end: int
+    size: int
+    seen: Seen
+
+
+class _Cleaning:
+    """One cleaning of one partition."""
+
+    def __init__(
+        self,
+        store: Store,
+        topic: Topic,
+        partition: Partition,
+        look: Look,
+        intended: Plan,
+        *,
+        watcher: Watcher | None,
+    ) -> None:
+        self._store = store
+        self._topic = topic
+        self._partition = partition
+        self._look = look
+        self._plan = intended
+        self._pace = Pace(intended, watcher)
+        self._output = Output(store, partition, look.cleanings, _LEASE_MS)
+        self._held = partition.keys.cleaned(look.cleanings)
+        self._read = self._kept = 0
+        self._horizon = NEVER
+
+    async def run(self) -> Compacted | None:
+        if not await self._output.begin():
+            return None
+        cleanings = self._look.cleanings
+        try:
+            await self._output.clear()
+            last, dirty = await self._read_keys()
+            end = dirty[-1].end if dirty else self._plan.begin
+            await self._write(last, dirty, end)
+            before, after = await self._swap(end)
+        except (PartstreamError, Overtaken):
+            with suppress(PartstreamError):
+                if await empty(self._store, self._partition, cleanings, self._output.token):
+                    await _finish(self._store, self._partition, self._output.token)
+            raise
+        # If one of these fails the token stays, and whoever finds it too old does the rest.
+        await self._trim(dirty)
+        await empty(self._store, self._partition, cleanings + 1, self._output.token)
+        await _finish(self._store, self._partition, self._output.token)
+        return Compacted(end, self._read, self._kept, before, after, self._plan.ratio)
+
+    # Reading.
+
+    async def _read_keys(self) -> tuple[LastOffsets, list[_Dirty]]:
+        """The dirty part's keys, and its batches without their bytes."""
+        intended = self._plan
+        last, dirty, whole = LastOffsets(intended.begin), list[_Dirty](), 0
+        segment_ends = {segment.end for segment in intended.dirty}
+        async for stored in self._entries(self._partition.keys.log, intended.begin, intended.dirty):
+            if not dirty:
+                # Below the log's start, if that lies within a batch.
+                last = LastOffsets(stored.base_offset)
+            seen = self._readable(stored, last.see)
+            self._read += seen.records
+            size = len(stored.payload)
+            dirty.append(_Dirty(stored.base_offset, stored.next_offset, size, seen))
+            if stored.next_offset in segment_ends:
+                whole = len(dirty)
+                if len(last) >= _MOST_KEYS:
+                    break
+            await self._step("reading", size)
+        del dirty[whole:]
+        if intended.dirty and not dirty:
+            raise Overtaken
+        for _ in last.mark(_PACE):
+            await self._step("reading", 0)
+        return last, dirty
+
+    async def _entries(
+        self, key: str, begin: int, segments: Sequence[Segment]
+    ) -> AsyncIterator[StoredBatch]:
+        """Batches of whole segments, a bounded number of bytes at a time."""
+        for segment in segments:
+            count = max(1, _READ_BYTES // max(1, segment.largest))
+            while begin < segment.end:
+                batches = await read_entries(self._store, key, begin, count, until=segment.end)
+                for stored in batches:
+                    yield stored
+                begin = batches[-1].next_offset if len(batches) == count else segment.end
+
+    async def _producers_ends(self) -> set[int]:
+        """Where the last batch of each producer ends, as far as producers are remembered."""
+        key, cursor, ends = self._partition.keys.producers, b"0", set[int]()
+        while True:
+            cursor, page = await self._store.execute(
+                "HSCAN", key, cursor, "COUNT", _PRODUCERS_A_CALL, key=key
+            )
+            for row in page[1::2]:
+                if len(row) >= _LAST_END_AT + _LAST_END.size:
+                    ends.add(_LAST_END.unpack_from(row, _LAST_END_AT)[0])
+            if cursor == b"0":
+                return ends
+
+    def _readable(self, stored: StoredBatch, read: Callable[[bytes, int], T]) -> T:
+        """What `read` says of a batch; which one it was, if it cannot be read."""
+        try:
+            return read(stored.payload, stored.base_offset)
+        except PartstreamError as error:
+            raise type(error)(
+                f"{self._partition} cannot be cleaned: its batch at offset {stored.base_offset} "
+                f"cannot be read: {error}"
+            ) from error
+
+    # Writing.
+
+    async def _write(self, last: LastOffsets, dirty: Sequence[_Dirty], end: int) -> None:
+        """Write what stays into the stream beside."""
+        keys, intended = self._partition.keys, self._plan
+        terms = Terms(last, self._look.now, self._topic.config.delete_retention_ms)
+        ends = await self._producers_ends()
+        async for stored in self._entries(self._held, intended.start, intended.clean):
+            self._read += header.parse(stored.payload).record_count
+            await self._clean(stored, terms, stored.next_offset == end, ends)
+        at = 0
+        while at < len(dirty):
+            first, size = at, 0
+            while at < len(dirty) and size < _READ_BYTES and _stays(dirty[at], last, end, ends):
+                size += dirty[at].size
+                at += 1
+            if at == first:  # nothing of it stays: it is not even read again
+                await self._step("writing", dirty[at].size)
+                at += 1
+                continue
+            batches = await read_entries(
+                self._store, keys.log, dirty[first].base, at - first, until=dirty[at - 1].end
+            )
+            if len(batches) != at - first:
+                raise Overtaken  # records were deleted, or taken back
+            for one, stored in zip(dirty[first:at], batches, strict=True):
+                if not one.seen.buries and last.staying(one.base, one.end) == one.seen.records > 0:
+                    left = Cleaned(stored.payload, one.seen.records, latest=one.seen.latest)
+                    await self._keep(stored, left)
+                else:
+                    await self._clean(stored, terms, one.end == end, ends)
+        await self._output.flush()
+
+    async def _clean(
+        self, stored: StoredBatch, terms: Terms, is_last: bool, ends: Collection[int]
+    ) -> None:
+        """Keep what stays of one batch. The last one stays for where it ends, even if empty."""
+        keep_empty = is_last or (stored.next_offset in ends and has_producer(stored.payload))
+        await self._keep(
+            stored,
+            self._readable(
+                stored, lambda batch, base: clean(batch, base, terms, keep_empty=keep_empty)
+            ),
+        )
+
+    async def _keep(self, stored: StoredBatch, left: Cleaned) -> None:
+        self._kept += left.records
+        if left.horizon != NEVER:
+            self._horizon = min(left.horizon, self._horizon) if self._horizon >= 0 else left.horizon
+        if left.payload is not None:
+            await self._output.add(stored, left.payload, left.latest)
+        await self._step("writing", len(stored.payload))
+
+    async def _step(self, name: str, size: int) -> None:
+        if await self._pace.step(name, size):
+            await self._output.renew()
+
+    # Putting it in place.
+
+    async def _swap(self, end: int) -> tuple[int, int]:
+        """Put it in place; bytes of the cleaned part before and after."""
+        while True:
+            segments = await _segments(self._store, self._partition)
+            edge = next((segment for segment in segments if segment.end == end), None)
+            if edge is None:
+                raise Overtaken
+            start, before = segments[0].end, edge.size - segments[0].size
+            made = index_rows(self._output.kept, start, edge.size, self._topic.config.segment_bytes)
+            made_members = {member.encode() for _, member in made.rows}
+            old = [
+                segment.member
+                for segment in segments
+                if segment.end <= end and segment.member not in made_members
+            ]
+            if await self._output.swap(self._look, (start, end), old, made, horizon=self._horizon):
+                return before, edge.size - made.base
+
+    async def _trim(self, dirty: Sequence[_Dirty]) -> None:
+        """Free what the cleaned part stands for now, a bounded amount at a time."""
+        size = entries = 0
+        for place, one in enumerate(dirty):
+            size, entries = size + one.size, entries + 1
+            if size >= _TRIM_BYTES or entries >= _TRIM_ENTRIES or place == len(dirty) - 1:
+                await _trim(self._store, self._partition, one.end)
+                await self._step("trimming", size)
+                size = entries = 0
+
+
+def _stays(one: _Dirty, last: LastOffsets, end: int, ends: Collection[int]) -> bool:
+    return one.end == end or one.end in ends or last.staying(one.base, one.end) > 0

@@ -1,0 +1,167 @@
+"""Where a cleaner writes: a stream beside the log, until it takes the place of the cleaned part."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from partstream.engine.compaction.plan import Kept, Look, Rows
+from partstream.engine.partition import Partition
+from partstream.engine.reading import StoredBatch
+from partstream.records.cleaning import NEVER
+from partstream.store.scripts import Script
+from partstream.store.store import Store
+
+_BEGIN = Script("clean/begin")
+_ADD = Script("clean/add")
+_SWAP = Script("clean/swap")
+
+_EMPTY = Script("clean/empty")
+_DROPPED_A_CALL = 100
+_BYTES_A_CALL = 128 * 1024
+_ENTRIES_A_CALL = 256
+
+
+class Overtaken(Exception):
+    """Another cleaner has taken over, or a failover has taken back what was written."""
+
+
+async def empty(store: Store, partition: Partition, cleanings: int, token: str) -> bool:
+    """Empty the stream that is not in use, in steps; False if it is not for this cleaner to do."""
+    keys = partition.keys
+    left = 1
+    while left > 0:
+        left = await store.run(
+            _EMPTY,
+            [keys.state, keys.spare(cleanings)],
+            [partition.topic_id, token, cleanings, _DROPPED_A_CALL],
+            idempotent=True,
+        )
+    return left == 0
+
+
+class Output:
+    """What one cleaning writes, under its token."""
+
+    def __init__(self, store: Store, partition: Partition, cleanings: int, lease_ms: int) -> None:
+        """Nothing is done before `begin`.
+
+        Args:
+            store: where the partition is.
+            partition: the partition.
+            cleanings: how often it was cleaned before.
+            lease_ms: so long nobody else may clean it if this one falls silent.
+        """
+        self.token = uuid.uuid4().hex
+        self.kept: list[Kept] = []
+        """Every entry, in order."""
+        self._store = store
+        self._partition = partition
+        self._cleanings = cleanings
+        self._spare = partition.keys.spare(cleanings)
+        self._lease_ms = lease_ms
+        self._waiting: list[str | bytes] = []
+        self._waiting_bytes = 0
+        self._added = 0
+
+    async def begin(self) -> bool:
+        """Become the partition's cleaner; False if there is one."""
+        begun = await self._store.run(
+            _BEGIN,
+            [self._partition.keys.state],
+            [self._partition.topic_id, self.token, self._lease_ms, self._cleanings],
+            idempotent=True,
+        )
+        return bool(begun)
+
+    async def clear(self) -> None:
+        """Remove what was written to the stream before, by this cleaner or one that died.
+
+        Raises:
+            Overtaken: as it says.
+        """
+        if not await empty(self._store, self._partition, self._cleanings, self.token):
+            raise Overtaken
+
+    async def add(self, stored: StoredBatch, payload: bytes, latest: int) -> None:
+        """Write what is left of a batch, under its own end and epoch."""
+        time = "" if stored.append_time is None else str(stored.append_time)
+        latest = latest if stored.append_time is None else stored.append_time
+        self.kept.append(Kept(stored.next_offset, len(payload), latest))
+        self._waiting += f"{stored.next_offset}-{stored.leader_epoch}", payload, time
+        self._waiting_bytes += len(payload)
+        if self._waiting_bytes >= _BYTES_A_CALL or len(self._waiting) >= 3 * _ENTRIES_A_CALL:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send what waits to be sent.
+
+        Raises:
+            Overtaken: as it says.
+        """
+        if self._waiting:
+            await self.renew()
+
+    async def renew(self) -> None:
+        """Send what waits, and in any case stay the cleaner.
+
+        Raises:
+            Overtaken: as it says.
+        """
+        keys, waiting = self._partition.keys, self._waiting
+        self._waiting, self._waiting_bytes = [], 0
+        there = await self._store.run(
+            _ADD,
+            [keys.state, self._spare],
+            [self._partition.topic_id, self.token, self._lease_ms, self._added, *waiting],
+            idempotent=True,
+        )
+        if there < 0:
+            raise Overtaken
+        self._added = there
+
+    async def swap(
+        self,
+        look: Look,
+        reach: tuple[int, int],
+        old: Sequence[bytes],
+        made: Rows,
+        *,
+        horizon: int,
+    ) -> bool:
+        """Put it in place; False if the log's start is not where it was when rows were made.
+
+        Args:
+            look: the partition as it was when the cleaner began.
+            reach: the log's start, and up to where it is clean then.
+            old: members of the index that go.
+            made: those that come.
+            horizon: when the first tombstone is to go, ms, or NEVER.
+
+        Raises:
+            Overtaken: as it says.
+        """
+        keys, (start, end) = self._partition.keys, reach
+        answer = await self._store.run(
+            _SWAP,
+            [keys.state, keys.index, self._spare],
+            [
+                self._partition.topic_id,
+                self.token,
+                self._lease_ms,
+                self._added,
+                start,
+                look.epoch,
+                look.cleanings,
+                end,
+                made.base,
+                "" if horizon == NEVER else horizon,
+                len(old),
+                *old,
+                *(text for row in made.rows for text in row),
+            ],
+            idempotent=True,
+        )
+        if answer < 0:
+            raise Overtaken
+        return bool(answer)

@@ -1,0 +1,80 @@
+"""The blocking table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from partstream.client.table import OnChange
+from partstream.client.table import Table as AsyncTable
+from partstream.sync.portal import Portal
+
+
+class Table(Mapping[Any, Any]):
+    """The last value of every key of a topic, in memory: read-only, and always following.
+
+    It connects when it is made, and holds then what the topic holds. Any number of threads may
+    read it. Use it in a `with` statement, or call `close()`. `on_change` is called on a thread of
+    the table's own. All else is as in `partstream.aio.Table`.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        url: str | None = None,
+        *,
+        on_change: OnChange | None = None,
+        **config: Any,
+    ) -> None:
+        """Connect, and read all that the topic holds now.
+
+        Args and errors are those of `partstream.aio.Table` and its `start`.
+        """
+        self._table = AsyncTable(topic, url, on_change=on_change, **config)
+        self._portal = Portal.under(self, "partstream table", self._table.start)
+
+    def catch_up(self, timeout: float | None = None) -> None:
+        """Wait until all that the topic holds now is in the table.
+
+        Raises:
+            TimeoutError: it took longer than `timeout` seconds.
+        """
+        self._portal.call(self._table.catch_up(timeout))
+
+    def wait_for(self, partition: int, offset: int, *, timeout: float | None = None) -> None:
+        """Wait until the record at an offset, or what has replaced it, is in the table.
+
+        Raises:
+            TimeoutError: it took longer than `timeout` seconds.
+        """
+        self._portal.call(self._table.wait_for(partition, offset, timeout=timeout))
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._portal.running:
+            self._portal.call(self._table.close())
+            self._portal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._table[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __repr__(self) -> str:
+        return repr(self._table)
