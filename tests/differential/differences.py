@@ -245,13 +245,6 @@ DELIBERATE: tuple[Difference, ...] = (
         "DescribeProducers tells when a producer's last batch was appended; Kafka tells the "
         "batch's own timestamp.",
     ),
-    Difference(
-        "create_topics/bad_configs",
-        "9.topics.0.*",
-        _accepted,
-        "An empty `cleanup.policy`, by which Kafka 4.3 keeps records for ever, is refused: set "
-        "`retention.ms` and `retention.bytes` to -1.",
-    ),
 )
 
 

@@ -1,0 +1,186 @@
+"""When compacted partitions are cleaned, by whom, and what an operator changes under way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from partstream.engine.compaction.cleaner import upkeep
+from partstream.engine.partition import Partition
+from partstream.engine.retention import sweep
+from partstream.engine.times import offset_of_latest
+from partstream.errors import CorruptRecord
+from partstream.metrics.hooks import Observer
+from partstream.store.scripts import Script
+from tests.engine.compacting import check_compacted, clean_now, left_of, streams, updates
+from tests.engine.logs import Engine, engine, inside
+
+SMALL: dict[str, Any] = {"cleanup_policy": "compact", "segment_bytes": 1_024}
+
+
+async def _write(own: Engine, partition: Partition, batches: int, *, age_ms: int = 0) -> None:
+    at = await own.topics.now_ms() - age_ms
+    for number in range(batches):
+        pairs = [(b"k%d" % key, b"%d" % number + b"x" * 90) for key in range(4)]
+        await own.log.append(partition, updates(*pairs, at=at))
+
+
+async def test_it_waits_until_enough_is_dirty(redis_url: str, namespace: str) -> None:
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(**SMALL, min_cleanable_dirty_ratio=0.9)
+        await _write(own, partition, 8)
+        assert (await sweep(own.store, own.topics)).cleaned == 1
+        await _write(own, partition, 4)
+        assert (await sweep(own.store, own.topics)).cleaned == 0, "most of it is clean"
+        await own.topics.alter("t", {"min.cleanable.dirty.ratio": 0.1})
+        assert (await sweep(own.store, own.topics)).cleaned == 1
+        assert (await sweep(own.store, own.topics)).cleaned == 0
+
+
+async def test_young_records_are_left_alone(redis_url: str, namespace: str) -> None:
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(**SMALL, min_compaction_lag_ms=3_600_000)
+        await _write(own, partition, 6, age_ms=7_200_000)
+        await _write(own, partition, 6)
+        done = await clean_now(own, partition)
+        assert done is not None
+        assert 0 < done.boundary <= 24
+        left = await left_of(own, partition)
+        assert [record.offset for record in left][-24:] == list(range(24, 48))
+
+
+async def test_records_do_not_wait_for_ever(redis_url: str, namespace: str) -> None:
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(
+            **SMALL, min_cleanable_dirty_ratio=1, max_compaction_lag_ms=3_600_000
+        )
+        await _write(own, partition, 6)
+        assert (await sweep(own.store, own.topics)).cleaned == 0
+        await own.topics.alter("t", {"max.compaction.lag.ms": 1})
+        assert (await sweep(own.store, own.topics)).cleaned == 1
+        # The segment being written was old, too, and was ended for it.
+        seen = await check_compacted(own.store, partition)
+        assert seen.number("boundary") == 24
+        assert len(await left_of(own, partition)) == 4
+
+
+@pytest.mark.every_server
+async def test_policies_change_on_a_live_topic(redis_url: str, namespace: str) -> None:
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(
+            segment_bytes=1_024, min_cleanable_dirty_ratio=0, retention_bytes=-1
+        )
+        await _write(own, partition, 8)
+        await own.topics.alter("t", {"cleanup.policy": "compact"})
+        assert (await sweep(own.store, own.topics)).cleaned == 1
+        size = (await own.log.bounds(partition)).size
+        await own.topics.alter("t", {"cleanup.policy": "delete"})
+        await _write(own, partition, 8)
+        assert (await sweep(own.store, own.topics)).cleaned == 0
+        assert (await own.log.bounds(partition)).size > size
+        await own.topics.alter("t", {"retention.bytes": 2_000})
+        await sweep(own.store, own.topics)
+        bounds = await own.log.bounds(partition)
+        assert bounds.start > 0
+        assert bounds.size < 3_100
+        await own.topics.alter("t", {"cleanup.policy": "compact,delete"})
+        for _ in range(5):
+            await _write(own, partition, 8)
+            await sweep(own.store, own.topics)
+            assert (await own.log.bounds(partition)).size < 3_100
+            await check_compacted(own.store, partition)
+
+
+async def test_what_a_trim_may_drop_is_read_from_the_state(redis_url: str, namespace: str) -> None:
+    """A failover may have taken the swap back by which the entries were in two places."""
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(**SMALL)
+        await _write(own, partition, 8)
+        keys = partition.keys
+        gone = await own.store.run(
+            Script("clean/trim"), [keys.log, keys.state], [partition.topic_id, 20]
+        )
+        assert gone == 0
+        assert len((await inside(own.store, partition)).entries) == 8
+
+
+async def test_a_batch_that_cannot_be_read_stops_it(redis_url: str, namespace: str) -> None:
+    told: list[tuple[str, int, str]] = []
+
+    class Listening(Observer):
+        def cleaning_failed(self, topic: str, partition: int, error: str) -> None:
+            told.append((topic, partition, error))
+
+    async with engine(redis_url, namespace, observer=Listening()) as own:
+        partition = await own.partition(**SMALL)
+        bad = bytearray(updates((b"a", b"b" * 99)))
+        bad[61] ^= 0x5A
+        await own.log.append(partition, bytes(bad))
+        await _write(own, partition, 8)
+        before = await streams(own.store, partition)
+        with pytest.raises(CorruptRecord, match=r"t-0 cannot be cleaned.*offset 0"):
+            await clean_now(own, partition)
+        assert told == [("t", 0, "CorruptRecord")]
+        assert await streams(own.store, partition) == before
+        await sweep(own.store, own.topics)
+        await own.log.delete_records(partition, 1)
+        assert await clean_now(own, partition) is not None
+        await check_compacted(own.store, partition)
+
+
+async def test_the_latest_record_may_be_gone(redis_url: str, namespace: str) -> None:
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(**SMALL)
+        now = await own.topics.now_ms()
+        await own.log.append(partition, updates((b"k0", b"old"), at=now + 60_000))
+        await _write(own, partition, 8)
+        assert await clean_now(own, partition) is not None
+        left = await left_of(own, partition)
+        latest = max(record.timestamp for record in left)
+        found = await offset_of_latest(own.store, partition)
+        assert found is not None
+        assert found.timestamp == latest < now + 60_000
+        assert found.offset == next(r.offset for r in left if r.timestamp == latest)
+
+
+async def test_only_one_cleans_at_a_time(redis_url: str, namespace: str) -> None:
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(**SMALL)
+        await _write(own, partition, 8)
+        key = partition.keys.state
+        until = await own.topics.now_ms() + 60_000
+        await own.store.execute("HSET", key, "cleaner", "somebody", "cleaner_until", until, key=key)
+        assert await clean_now(own, partition) is None
+        await own.store.execute("HSET", key, "cleaner_until", 0, key=key)
+        topic = await own.topics.get("t")
+        assert await upkeep(own.store, topic, partition, force=True) is not None
+        await check_compacted(own.store, partition)
+
+
+@pytest.mark.parametrize("records", [40_000, pytest.param(1_000_000, marks=pytest.mark.long)])
+@pytest.mark.deadline(180)
+async def test_memory_is_that_of_the_last_values(
+    redis_url: str, namespace: str, records: int
+) -> None:
+    keys, size = records // 100, 500
+    async with engine(redis_url, namespace) as own:
+        config = {"segment_bytes": 65_536, "retention_bytes": -1}
+        alone = await own.partition("alone", **config)
+        for first in range(0, keys, size):
+            numbers = range(first, min(first + size, keys))
+            await own.log.append(alone, updates(*((b"k%d" % n, b"x" * 100) for n in numbers)))
+        partition = await own.partition("t", cleanup_policy="compact", **config)
+        for first in range(0, records, size):
+            pairs = [(b"k%d" % (n * 7_919 % keys), b"x" * 100) for n in range(first, first + size)]
+            await own.log.append(partition, updates(*pairs))
+        await own.log.append(partition, updates((b"last", b"x" * 70_000)))
+        assert await clean_now(own, partition) is not None
+        seen = await inside(own.store, partition)
+        active = sum(len(payload) for _, _, payload in seen.entries)
+        used = 0
+        for key in (partition.keys.log, *partition.keys.clean):
+            used += await own.store.execute("MEMORY", "USAGE", key, "SAMPLES", 0, key=key)
+        key = alone.keys.log
+        least = await own.store.execute("MEMORY", "USAGE", key, "SAMPLES", 0, key=key)
+        assert used - active < 1.3 * least
