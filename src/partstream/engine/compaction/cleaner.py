@@ -17,10 +17,10 @@ from functools import partial
 from struct import Struct
 from typing import NamedTuple, TypeVar
 
-from partstream.config.common import INT64_MAX
 from partstream.engine.compaction.output import Output, Overtaken, empty
 from partstream.engine.compaction.pace import Pace, Watcher
 from partstream.engine.compaction.plan import Look, Plan, Segment, index_rows, is_due, plan
+from partstream.engine.compaction.state import first_dirty, look_at, segments_of
 from partstream.engine.partition import Partition, Topic
 from partstream.engine.reading import StoredBatch, read_entries
 from partstream.errors import InvalidConfig, PartstreamError
@@ -40,7 +40,6 @@ from partstream.store.store import Store
 
 _logger = logging.getLogger(__name__)
 
-_LOOK = Script("clean/look")
 _TRIM = Script("clean/trim")
 _FINISH = Script("clean/finish")
 
@@ -88,21 +87,21 @@ async def upkeep(
             has to go before the partition can be cleaned, as in Kafka.
         PartstreamError: the store failed; nothing is lost.
     """
-    look = await _look(store, partition)
+    look = await look_at(store, partition)
     if look.is_being_cleaned:
         return None
     if look.cleaner:
         await _clear(store, partition, look)
     if not topic.config.compacts:
         return None
-    segments = await _segments(store, partition)
+    segments = await segments_of(store, partition)
     if not segments or segments[0].end != look.start:
         return None  # retention was quicker; the next sweep sees how things are
     intended = plan(look, segments, topic.config)
     store.observer.dirty_known(partition.topic, partition.index, intended.ratio)
     due = force and bool(intended.dirty_bytes)
     if not due:
-        first = await _first_dirty(store, partition, intended, topic)
+        first = await first_dirty(store, partition, intended, topic)
         due = is_due(intended, look, topic.config, first)
     if not due:
         return None
@@ -147,55 +146,6 @@ async def compact(
         watcher = None if on_progress is None else partial(on_progress, number)
         done[number] = await upkeep(store, topic, partition, force=True, watcher=watcher)
     return done
-
-
-async def _look(store: Store, partition: Partition) -> Look:
-    keys = partition.keys
-    (
-        now,
-        start,
-        end,
-        boundary,
-        cleanings,
-        epoch,
-        horizon,
-        cleaner,
-        until,
-    ) = await store.run(_LOOK, [keys.state, keys.index], [partition.topic_id], idempotent=True)
-    return Look(
-        now=now,
-        start=start,
-        end=end,
-        boundary=boundary,
-        cleanings=cleanings,
-        epoch=epoch,
-        horizon=int(horizon) if horizon else None,
-        cleaner=cleaner.decode(),
-        cleaner_until=until,
-    )
-
-
-async def _segments(store: Store, partition: Partition) -> list[Segment]:
-    key = partition.keys.index
-    rows = await store.execute("ZRANGE", key, 0, -1, "WITHSCORES", key=key)
-    segments = []
-    for member, score in zip(rows[::2], rows[1::2], strict=True):
-        end, size, largest = map(int, member.split(b":"))
-        segments.append(Segment(end, size, largest, float(score), member))
-    return segments
-
-
-async def _first_dirty(
-    store: Store, partition: Partition, intended: Plan, topic: Topic
-) -> int | None:
-    """The first timestamp of what was never cleaned, if it matters (max.compaction.lag.ms)."""
-    if not intended.dirty or topic.config.max_compaction_lag_ms == INT64_MAX:
-        return None
-    batches = await read_entries(store, partition.keys.log, intended.begin, 1, until=intended.end)
-    if not batches:
-        return None
-    append_time = batches[0].append_time
-    return header.parse(batches[0].payload).base_timestamp if append_time is None else append_time
 
 
 async def _clear(store: Store, partition: Partition, look: Look) -> None:
@@ -394,7 +344,7 @@ class _Cleaning:
     async def _swap(self, end: int) -> tuple[int, int]:
         """Put it in place; bytes of the cleaned part before and after."""
         while True:
-            segments = await _segments(self._store, self._partition)
+            segments = await segments_of(self._store, self._partition)
             edge = next((segment for segment in segments if segment.end == end), None)
             if edge is None:
                 raise Overtaken
