@@ -12,8 +12,7 @@ from partstream.embedded.cluster import EmbeddedCluster
 from partstream.embedded.reshard import move_slots
 from partstream.embedded.server import EmbeddedServer
 from partstream.model import TopicPartition
-from partstream.store.announcements import ranges_text
-from partstream.store.slots import partition_slot
+from partstream.store.slots import partition_slot, ranges_text
 from tests.engine.logs import batch, engine
 from tests.waiting import until
 

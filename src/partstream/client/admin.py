@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from partstream.client.context import AsyncContext
 from partstream.client.group_offsets import GroupOffsets
 from partstream.client.positions import partitions_of
 from partstream.client.session import Session
@@ -65,7 +65,7 @@ def _call(
     return within_timeout
 
 
-class Admin:
+class Admin(AsyncContext):
     """Creates, describes, changes and deletes topics and groups.
 
     Every call raises StoreUnavailable if Redis cannot be reached, ClientTimeout if it takes longer
@@ -86,31 +86,20 @@ class Admin:
         self._session = Session(self.config, "admin client")
         self._coordinator: ConsumerGroups | None = None
 
-    async def start(self) -> None:
+    async def start(self) -> Self:
         """Connect.
 
         Raises:
             StoreUnavailable, StoreAuthenticationFailed, StoreTooOld, NewerLayout: as they say.
         """
         await self._session.open(expire_offsets=self._expire_offsets)
+        return self
 
     async def close(self) -> None:
         """Disconnect; what was done stays done."""
         if self._coordinator is not None:
             await self._coordinator.close()
         await self._session.close()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     # Topics.
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from partstream.client.committer import Callback
 from partstream.client.consumption import Consumption
+from partstream.client.context import AsyncContext
 from partstream.client.listener import RebalanceListener
 from partstream.client.positions import Partitions, Position, partitions_of, positions_of
 from partstream.client.session import Session
@@ -24,7 +25,7 @@ from partstream.model import (
 _CLOSE_S = 30.0
 
 
-class Consumer:
+class Consumer(AsyncContext):
     """Reads records of topics, each partition in its order.
 
     Use it as `async with Consumer(url, group_id="billing") as consumer`, or call `start()` and
@@ -348,9 +349,6 @@ class Consumer:
             timeout: seconds for the good-byes; after that it just disconnects.
         """
         await self._close(timeout, failed=False)
-
-    async def __aenter__(self) -> Self:
-        return await self.start()
 
     async def __aexit__(
         self,

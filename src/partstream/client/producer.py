@@ -9,10 +9,10 @@ import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from threading import get_ident
-from types import TracebackType
 from typing import Any, Self
 
 from partstream.client.accumulator import Accumulator, Batch, Queue
+from partstream.client.context import AsyncContext
 from partstream.client.delivery import Delivery
 from partstream.client.line import Line
 from partstream.client.route import Route, header_list
@@ -48,7 +48,7 @@ def _forget_routes() -> None:
 os.register_at_fork(after_in_child=_forget_routes)
 
 
-class Producer:
+class Producer(AsyncContext):
     """Sends records to topics, in batches, each key in order.
 
     Use it as `async with Producer(url, acks="all") as producer`, or call `start()` and `close()`.
@@ -213,17 +213,6 @@ class Producer:
         finally:
             async with self._ending:
                 await self._shut_down()
-
-    async def __aenter__(self) -> Self:
-        return await self.start()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     # What lines need (see line.Sending).
 

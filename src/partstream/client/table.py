@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 from partstream.client.consumer import Consumer
+from partstream.client.context import AsyncContext
 from partstream.errors import ClosedClient, IllegalState, PartstreamError
 from partstream.model import Record, TopicPartition
 
@@ -22,7 +22,7 @@ OnChange = Callable[[Any, Any, Any], object]
 """Called with key, value and the value before; None stands for none."""
 
 
-class Table(Mapping[Any, Any]):
+class Table(AsyncContext, Mapping[Any, Any]):
     """The last value of every key of a topic, in memory: read-only, and always following.
 
     Use it as `async with Table("prices", url) as prices`, or call `start()` and `close()`. It
@@ -123,17 +123,6 @@ class Table(Mapping[Any, Any]):
         await self._consumer.close()
         async with self._moved:
             self._moved.notify_all()
-
-    async def __aenter__(self) -> Self:
-        return await self.start()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     # The mapping.
 

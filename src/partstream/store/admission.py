@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from partstream.errors import NewerLayout, PartstreamError, StoreUnavailable
-
-if TYPE_CHECKING:
-    from partstream.store.store import Store
+from partstream.store.keys import Keys
 
 _logger = logging.getLogger(__name__)
 
@@ -16,7 +14,17 @@ LAYOUT = 1
 """The version of the keys' layout; a namespace with a newer one is refused."""
 
 
-async def check_layout(store: Store) -> None:
+class Asked(Protocol):
+    """What is needed of the store."""
+
+    namespace: str
+    keys: Keys
+
+    async def execute(self, *command: Any, key: str) -> Any:
+        """Run one command on the node of `key`."""
+
+
+async def check_layout(store: Asked) -> None:
     """Refuse a namespace that a newer version has made, and mark a new one as ours.
 
     Raises:
@@ -33,7 +41,7 @@ async def check_layout(store: Store) -> None:
         )
 
 
-async def check_info(store: Store) -> None:
+async def check_info(store: Asked, *, is_cluster: bool) -> None:
     """Say once what goes unnoticed where INFO is refused, or filtered by a managed service."""
     key = store.keys.meta.layout
     try:
@@ -49,5 +57,5 @@ async def check_info(store: Store) -> None:
         "restart takes back go unnoticed, and acks=all waits for %s. "
         "`partstream doctor` says more.",
         why,
-        "those replicas that the cluster names" if store.router.is_cluster else "no replica",
+        "those replicas that the cluster names" if is_cluster else "no replica",
     )

@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from redis.exceptions import RedisError
 
 from partstream.errors import PartstreamError
 from partstream.metrics.hooks import Observer
-
-if TYPE_CHECKING:
-    from partstream.store.node import Node
+from partstream.store.node import Node
+from partstream.store.slots import ranges_text
 
 _logger = logging.getLogger(__name__)
 _PAUSE_S = 1.0
 """While slots are moved one by one, there is a line a second, and not one a slot."""
-_SHOWN = 8
-"""Letters of a replication ID that tell it from others."""
 
 
 class Announcements:
@@ -73,10 +68,10 @@ async def _line(old: Node | None, new: Node | None, slots: Sequence[int]) -> str
     if history.get("master_replid2", "?") == old.history:
         return (
             f"{where}: {new.address} took over from {old.address}; leader epochs begin anew there "
-            f"(replication ID {short(new.history)}, was {short(old.history)})"
+            f"(replication ID {new.history_shown}, was {old.history_shown})"
         )
     return f"{where} have moved from {old.address} to {new.address}" + (
-        f" (replication ID {short(new.history)})" if new.history else ""
+        f" (replication ID {new.history_shown})" if new.history else ""
     )
 
 
@@ -85,17 +80,3 @@ async def _history(node: Node) -> dict[str, str]:
         return await node.ask_history()
     except (PartstreamError, RedisError):
         return {}
-
-
-def short(replication_id: str) -> str:
-    """As much of a replication ID as is shown."""
-    return replication_id[:_SHOWN] or "unknown"
-
-
-def ranges_text(slots: Iterable[int]) -> str:
-    """Slots in ascending order, as in `0-5460,5470`."""
-    runs = (
-        [slot for _, slot in run]
-        for _, run in groupby(enumerate(slots), key=lambda pair: pair[1] - pair[0])
-    )
-    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

@@ -9,7 +9,6 @@ from functools import partial
 
 from partstream.errors import OutcomeUnknown, StoreUnavailable
 from partstream.metrics.hooks import COMMANDS, Observer
-from partstream.store.announcements import short
 from partstream.store.dial import Dialer, Greeting, Identity, greet, hang_up, identify
 from partstream.store.link import Link
 from partstream.store.replies import translate
@@ -17,6 +16,7 @@ from partstream.store.scripts import every_script
 from partstream.store.target import Address
 
 _logger = logging.getLogger(__name__)
+_SHOWN = 8
 
 
 class Node:
@@ -53,6 +53,11 @@ class Node:
         self._left_behind: set[Identity] = set()
         self._opening = asyncio.Lock()
         self._closed = False
+
+    @property
+    def history_shown(self) -> str:
+        """As much of the replication ID as tells it from others."""
+        return self.history[:_SHOWN] or "unknown"
 
     @property
     def ready(self) -> Link | None:
@@ -100,7 +105,7 @@ class Node:
                 self.address,
                 self._slots(self),
                 same if self.history else "it does not tell its history",
-                short(self.history),
+                self.history_shown,
             )
 
         link.submit("INFO", "replication").add_done_callback(told)

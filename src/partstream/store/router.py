@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from partstream.errors import ClosedClient, StoreUnavailable
 from partstream.metrics.hooks import Observer
-from partstream.store.announcements import Announcements, ranges_text
+from partstream.store.announcements import Announcements
 from partstream.store.dial import Dialer
 from partstream.store.node import Node
 from partstream.store.replies import ASK, MOVED
-from partstream.store.slots import SLOTS
+from partstream.store.slots import SLOTS, ranges_text
 from partstream.store.target import Address, Kind, Target
 from partstream.store.topology import discover
 

@@ -8,8 +8,9 @@ with equal ranges of slots hold equal numbers of them, give or take one or two.
 from __future__ import annotations
 
 from binascii import crc_hqx
+from collections.abc import Iterable
 from functools import cache
-from itertools import product
+from itertools import groupby, product
 
 SLOTS = 16_384
 
@@ -59,3 +60,12 @@ def partition_slot(topic: str, partition: int) -> int:
 def partition_tag(topic: str, partition: int) -> str:
     """The hash tag of all keys of a partition."""
     return tag_of(partition_slot(topic, partition))
+
+
+def ranges_text(slots: Iterable[int]) -> str:
+    """Slots in ascending order, as in `0-5460,5470`."""
+    runs = (
+        [slot for _, slot in run]
+        for _, run in groupby(enumerate(slots), key=lambda pair: pair[1] - pair[0])
+    )
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

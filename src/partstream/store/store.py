@@ -119,7 +119,7 @@ class Store:
         try:
             await store.router.refresh()
             await check_layout(store)
-            await check_info(store)
+            await check_info(store, is_cluster=store.router.is_cluster)
         except BaseException:
             await store.close()
             raise

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine
-from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from partstream.client.admin import Admin as AsyncAdmin
+from partstream.client.context import Context
 from partstream.config.admin import AdminConfig
 from partstream.sync.portal import Portal
 
@@ -27,7 +27,7 @@ def _twin(
     return blocking
 
 
-class Admin:
+class Admin(Context):
     """Creates, describes, changes and deletes topics and groups. Threads may share it.
 
     It connects when it is made; use it in a `with` statement, or call `close()`.
@@ -57,17 +57,6 @@ class Admin:
         if self._portal.running:
             self._portal.call(self._admin.close())
             self._portal.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     create_topic = _twin(AsyncAdmin.create_topic)
     delete_topic = _twin(AsyncAdmin.delete_topic)

@@ -7,10 +7,11 @@ import inspect
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from partstream.client.committer import Callback, Named
 from partstream.client.consumer import Consumer as AsyncConsumer
+from partstream.client.context import Context
 from partstream.client.listener import RebalanceListener
 from partstream.config.consumer import ConsumerConfig
 from partstream.errors import IllegalState, PartstreamError
@@ -51,7 +52,7 @@ def _hop(
     return blocking
 
 
-class Consumer:
+class Consumer(Context):
     """Reads records of topics, each partition in its order.
 
     It connects when it is made. Use it in a `with` statement, or call `close()`. Then
@@ -155,9 +156,6 @@ class Consumer:
             timeout: seconds for the good-byes; after that it just disconnects.
         """
         self._close(self._consumer.close(timeout))
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from partstream.client.context import Context
 from partstream.client.delivery import Delivery
 from partstream.client.losses import LogLoss
 from partstream.client.producer import Producer as AsyncProducer
@@ -17,7 +17,7 @@ from partstream.errors import ClosedClient
 from partstream.sync.portal import Portal
 
 
-class Producer:
+class Producer(Context):
     """Sends records to topics, in batches, each key in order. Any number of threads may share it.
 
     It connects when it is made. Use it in a `with` statement, or call `close()`: records that were
@@ -114,14 +114,3 @@ class Producer:
             with suppress(ClosedClient):  # another thread was faster
                 self._portal.call(self._producer.close(timeout))
             self._portal.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from partstream.client.context import Context
 from partstream.client.table import OnChange
 from partstream.client.table import Table as AsyncTable
 from partstream.sync.portal import Portal
 
 
-class Table(Mapping[Any, Any]):
+class Table(Context, Mapping[Any, Any]):
     """The last value of every key of a topic, in memory: read-only, and always following.
 
     It connects when it is made, and holds then what the topic holds. Any number of threads may
@@ -55,17 +55,6 @@ class Table(Mapping[Any, Any]):
         if self._portal.running:
             self._portal.call(self._table.close())
             self._portal.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __getitem__(self, key: Any) -> Any:
         return self._table[key]
