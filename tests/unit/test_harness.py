@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import subprocess
@@ -40,21 +41,46 @@ async def test_fine():
 """
 
 
-def test_async_tests_that_go_wrong_fail(tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text("from tests.conftest import *  # noqa: F403\n")
-    (tmp_path / "test_wrong.py").write_text(WRONG)
-    options = f"-q -c {ROOT}/pyproject.toml --rootdir {ROOT} -p no:cacheprovider".split()
+GROUPED = """
+import pytest
+
+@pytest.mark.xdist_group("cluster")
+@pytest.mark.parametrize("number", range(6))
+def test_on_one_worker(number):
+    pass
+"""
+
+
+def run_pytest(folder: Path, *options: str) -> str:
+    """What it prints of the tests in a folder."""
+    ours = f"-c {ROOT}/pyproject.toml --rootdir {ROOT} -p no:cacheprovider".split()
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, str(tmp_path)],
+        [sys.executable, "-m", "pytest", *ours, *options, str(folder)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    assert "4 failed, 1 passed" in done.stdout, done.stdout
+    return done.stdout
+
+
+def test_async_tests_that_go_wrong_fail(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text("from tests.conftest import *  # noqa: F403\n")
+    (tmp_path / "test_wrong.py").write_text(WRONG)
+    printed = run_pytest(tmp_path, "-q")
+    assert "4 failed, 1 passed" in printed, printed
     for reason in ("assert 1 == 2", "TimeoutError", "ValueError('lost')", "left running"):
-        assert reason in done.stdout
+        assert reason in printed
+
+
+def test_tests_of_a_group_run_on_one_worker(tmp_path: Path) -> None:
+    """Two clusters at a time are too much for a small machine, and nothing else would say so."""
+    (tmp_path / "test_grouped.py").write_text(GROUPED)
+    printed = run_pytest(tmp_path, "-v", "-n", "2", "--dist", "loadgroup")
+    workers = re.findall(r"\[(gw\d)\].*PASSED", printed)
+    assert len(workers) == 6, printed
+    assert len(set(workers)) == 1, printed
 
 
 def test_what_a_test_leaves_on_a_foreign_server_is_removed(server: Server, namespace: str) -> None:
