@@ -38,10 +38,6 @@ class Difference:
         )
 
 
-def _absent_here(kafka: Any, ours: Any) -> bool:
-    return bool(ours == ABSENT)
-
-
 def _absent_there(kafka: Any, ours: Any) -> bool:
     return bool(kafka == ABSENT)
 
@@ -50,11 +46,6 @@ def _accepted(kafka: Any, ours: Any) -> bool:
     """Kafka refuses, the gateway does not: what an answer holds then is another matter."""
     return bool(ours != kafka)
 
-
-_OTHER_CONFIGS = (
-    "A topic has the configs of [the configuration page](../configuration.md). Others that "
-    "Kafka knows are refused as unknown ones (INVALID_CONFIG), and not shown."
-)
 
 _PARTITIONER = (
     "A topic has one config more than in Kafka, `partstream.partitioner`: the hash that all "
@@ -88,12 +79,6 @@ DELIBERATE: tuple[Difference, ...] = (
         "would have on Kafka. How many copies of a record there are is a matter of Redis's own "
         "replicas and of `min.insync.replicas`; Kafka refuses more replicas than there are "
         "brokers.",
-    ),
-    Difference(
-        "create_topics/what_a_topic_gets",
-        "0.*",
-        _absent_here,
-        _OTHER_CONFIGS,
     ),
     Difference(
         "create_topics/what_a_topic_gets",
@@ -163,12 +148,6 @@ DELIBERATE: tuple[Difference, ...] = (
         "*.config_resources",
         lambda kafka, ours: [row for row in kafka if row["resource_type"] != 8] == ours,
         "A gateway's loggers cannot be set by clients: there are no configs of BROKER_LOGGER.",
-    ),
-    Difference(
-        "configs/types_of_configs",
-        "0.*",
-        _absent_here,
-        _OTHER_CONFIGS,
     ),
     Difference("configs/types_of_configs", "0.partstream.partitioner", _absent_there, _PARTITIONER),
     Difference(

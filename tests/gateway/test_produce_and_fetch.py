@@ -144,6 +144,19 @@ async def test_a_topic_may_ask_for_its_own_compression(redis_url: str, namespace
         assert values(row) == [(number, b"v" * 500) for number in range(3)]
 
 
+async def test_a_topic_says_how_hard_its_compression_tries(redis_url: str, namespace: str) -> None:
+    text = b" ".join(b"%d" % number for number in range(5_000))
+    sizes = []
+    async with gateway(redis_url, namespace) as running, await Client.connect(running) as client:
+        for name, level in (("quick", "-100000"), ("small", "19")):
+            await create(client, name, compression_type="zstd", compression_zstd_level=level)
+            assert (await produce(client, name, batch(text))).error_code == 0
+            row = await fetch(client, name, 0)
+            sizes.append(len(row.records))
+            assert values(row) == [(0, text)]
+    assert 2 * sizes[1] < sizes[0]
+
+
 async def test_the_log_dates_what_it_takes(redis_url: str, namespace: str) -> None:
     async with gateway(redis_url, namespace) as running, await Client.connect(running) as client:
         await create(client, "t", message_timestamp_type="LogAppendTime")

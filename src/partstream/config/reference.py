@@ -19,6 +19,7 @@ from partstream.config.common import INT32_MAX, INT64_MAX, AutoCreateConfig, Com
 from partstream.config.consumer import ConsumerConfig
 from partstream.config.producer import ProducerConfig
 from partstream.config.topic import TopicConfig
+from partstream.config.topic_without_effect import WithoutEffect
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -54,7 +55,14 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel], type[BaseModel] | None], ...] 
     ("Producer", "", ProducerConfig, AutoCreateConfig),
     ("Consumer", "", ConsumerConfig, AutoCreateConfig),
     ("Admin", "", AdminConfig, CommonConfig),
-    ("Topics", "", TopicConfig, None),
+    ("Topics", "", TopicConfig, WithoutEffect),
+    (
+        "Topic configs without effect",
+        "Applications set these on Kafka. They are checked as there, kept and shown, and change "
+        "nothing.",
+        WithoutEffect,
+        None,
+    ),
 )
 
 _CALLED: dict[Any, str] = {NoneType: "`None`", SecretStr: "`str`"}

@@ -6,14 +6,15 @@ whoever reads it, and a later default reaches old topics.
 
 from __future__ import annotations
 
-import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
 from partstream.config.build import expectation
-from partstream.config.common import INT32_MAX, INT64_MAX
+from partstream.config.common import INT64_MAX
+from partstream.config.texts import Int32, Int64, Ratio, Whole, items, written
+from partstream.config.topic_without_effect import WithoutEffect
 from partstream.errors import InvalidConfig
 
 if TYPE_CHECKING:
@@ -23,52 +24,22 @@ DAY_MS = 86_400_000
 PARTITIONER = "partstream.partitioner"
 """The one topic config that Kafka does not have."""
 
-_NOT_OURS = frozenset(
-    {
-        "file.delete.delay.ms",
-        "flush.ms",
-        "follower.replication.throttled.replicas",
-        "index.interval.bytes",
-        "leader.replication.throttled.replicas",
-        "local.retention.bytes",
-        "local.retention.ms",
-        "preallocate",
-        "remote.storage.enable",
-        "segment.index.bytes",
-        "segment.jitter.ms",
-        "unclean.leader.election.enable",
-    }
-)
-"""Topic configs that Kafka has and partstream does not: their error should not suggest a typo."""
-
-
-def _whole(text: object) -> object:
-    """Kafka's parser takes no fractions and no underscores, unlike pydantic's."""
-    if not isinstance(text, str) or not re.fullmatch(r"[+-]?[0-9]+", text):
-        raise ValueError("expected a whole number")
-    return int(text)
-
 
 def _cleanup(text: object) -> object:
     """A list without what stands in it twice; an empty one keeps every record for ever."""
-    policies = list(dict.fromkeys(filter(None, map(str.strip, str(text).split(",")))))
+    policies = list(dict.fromkeys(items(str(text))))
     if not {"compact", "delete"}.issuperset(policies):
         raise ValueError("expected 'delete', 'compact' or both, with a comma between them")
     return ",".join(policies)
 
 
-def _ratio(text: object) -> object:
-    try:
-        return float(str(text))
-    except ValueError:
-        raise ValueError("expected a number") from None
+def _gzip_level(level: int) -> int:
+    if level != -1 and not 1 <= level <= 9:
+        raise ValueError("expected 1 to 9, or -1")
+    return level
 
 
-Int32 = Annotated[int, BeforeValidator(_whole), Field(le=INT32_MAX)]
-Int64 = Annotated[int, BeforeValidator(_whole), Field(le=INT64_MAX)]
-
-
-class TopicConfig(BaseModel):
+class TopicConfig(WithoutEffect):
     """What a topic is configured with. Make one with `from_overrides`."""
 
     model_config = ConfigDict(
@@ -87,9 +58,7 @@ class TopicConfig(BaseModel):
     Every record of a compacted topic needs a key.
     """
 
-    min_cleanable_dirty_ratio: Annotated[
-        float, BeforeValidator(_ratio), Field(ge=0, le=1, allow_inf_nan=False)
-    ] = 0.5
+    min_cleanable_dirty_ratio: Ratio = 0.5
     """How much of a compacted partition must be new, of all that can be cleaned, to clean it."""
 
     min_compaction_lag_ms: Annotated[Int64, Field(ge=0)] = 0
@@ -149,6 +118,15 @@ class TopicConfig(BaseModel):
     )
     """How batches are stored; `producer`: as the producer compressed them."""
 
+    compression_gzip_level: Annotated[Whole, AfterValidator(_gzip_level)] = -1
+    """How hard gzip tries, from 1 to 9, where `compression.type` is `gzip`; -1: zlib's default."""
+
+    compression_lz4_level: Annotated[Whole, Field(ge=1, le=17)] = 9
+    """How hard lz4 tries, where `compression.type` is `lz4`; 9, as in Kafka, is its fast mode."""
+
+    compression_zstd_level: Annotated[Whole, Field(ge=-131_072, le=22)] = 3
+    """How hard zstd tries, where `compression.type` is `zstd`."""
+
     flush_messages: Annotated[Int64, Field(ge=1)] = INT64_MAX
     """1: a batch is acknowledged once Redis has written it to its append-only file (`WAITAOF`).
 
@@ -205,6 +183,14 @@ class TopicConfig(BaseModel):
         """Whether records go by age and by size."""
         return "delete" in self.cleanup_policy
 
+    @property
+    def compression_level(self) -> int | None:
+        """How hard to compress what comes in otherwise; None: as the codec does by itself."""
+        name = f"compression_{self.compression_type}_level"
+        field = TopicConfig.model_fields.get(name)
+        level = getattr(self, name, None)
+        return None if field is None or level == field.default else level
+
     def altered(self, changes: Mapping[str, object | None]) -> TopicConfig:
         """These configs with some replaced, and those that are `None` back at their default.
 
@@ -230,11 +216,11 @@ class TopicConfig(BaseModel):
     def overrides(self) -> dict[str, str]:
         """The configs that were set, by Kafka's names, as text."""
         values = self.model_dump(by_alias=True, exclude_unset=True)
-        return {name: str(value) for name, value in values.items()}
+        return {name: written(value) for name, value in values.items()}
 
     def as_strings(self) -> dict[str, str]:
         """All configs, defaults included, by Kafka's names, as text."""
-        return {name: str(value) for name, value in self.model_dump(by_alias=True).items()}
+        return {name: written(value) for name, value in self.model_dump(by_alias=True).items()}
 
     def partition_fields(self) -> dict[str, int]:
         """What the state of every partition repeats, since the append script must know it."""
@@ -273,7 +259,5 @@ def _text(name: str, value: object) -> str:
 
 def _unknown(name: str) -> str:
     message = f"Unknown topic config name: {name}"
-    if name in _NOT_OURS:
-        return f"{message} (Kafka has it, partstream does not)"
     near = get_close_matches(name.lower().replace("_", "."), TOPIC_CONFIGS, n=1, cutoff=0.6)
     return f"{message}; did you mean {near[0]!r}?" if near else message

@@ -174,7 +174,11 @@ def _recompressed(topic: Topic, batch: bytes, head: header.BatchHeader) -> bytes
         return batch
     with memoryview(batch) as view, view[header.HEADER_SIZE :] as payload:
         plain = bytes(compression.decompress(head.codec, payload, _MAX_DECOMPRESSED))
-    packed = plain if codec == compression.NONE else compression.compress(codec, plain)
+    packed = (
+        plain
+        if codec == compression.NONE
+        else compression.compress(codec, plain, topic.config.compression_level)
+    )
     return header.with_payload(batch, packed, codec)
 
 

@@ -170,6 +170,25 @@ async def single_configs_changed(s: Session) -> None:
 
 
 @scenario(INCREMENTAL)
+async def replicas_that_are_throttled(s: Session) -> None:
+    topic = await s.topic("t", unclean_leader_election_enable="true")
+    key = "leader.replication.throttled.replicas"
+    keys = (key, "unclean.leader.election.enable", "segment.jitter.ms")
+    for operation, value in (
+        (_APPEND, "0:1"),
+        (_APPEND, "1:1,0:1"),
+        (_SUBTRACT, "0:1"),
+        (_APPEND, "everywhere"),
+        (_DELETE, None),
+    ):
+        await _change(s, TOPIC, topic.name, (key, operation, value))
+        await _shown(s, topic.name, 1, *keys)
+    await _change(s, TOPIC, topic.name, ("remote.storage.enable", _SET, "true"))
+    await _change(s, TOPIC, topic.name, ("segment.jitter.ms", _SET, "5"))
+    await _shown(s, topic.name, 1, *keys)
+
+
+@scenario(INCREMENTAL)
 async def changes_that_are_refused(s: Session) -> None:
     topic = await s.topic("t")
     for key, value in _BAD:

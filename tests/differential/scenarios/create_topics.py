@@ -120,6 +120,49 @@ async def bad_configs(s: Session) -> None:
         await _create(s, _topic(s, f"{name}{value}".strip()[:8], configs={name: value}))
 
 
+_NUMBERS = ("-3", "-2", "-1", "0", "1", "3", "4", "9", "10", "17", "18", "22", "23", "1.5", "")
+_LARGE = ("-131072", "-131073", str(2**31 - 1), str(2**31), str(2**63 - 1), str(2**63), " 7 ")
+_TRUTHS = ("true", "false", "TRUE", " false ", "yes", "1", "")
+_REPLICAS = ("*", "0:1", "0:1,1:2", "0:1,", " 0:1 , 1:2 ", ",", "", "0", "0:a", "*,0:1", "0:1:2")
+_VALUES = {
+    **dict.fromkeys(
+        (
+            *("compression.gzip.level", "compression.lz4.level", "compression.zstd.level"),
+            *("file.delete.delay.ms", "flush.ms", "index.interval.bytes", "local.retention.bytes"),
+            *("local.retention.ms", "segment.index.bytes", "segment.jitter.ms"),
+        ),
+        _NUMBERS + _LARGE,
+    ),
+    **dict.fromkeys(
+        (
+            *("preallocate", "remote.log.copy.disable", "remote.log.delete.on.disable"),
+            *("remote.storage.enable", "unclean.leader.election.enable"),
+        ),
+        _TRUTHS,
+    ),
+    "follower.replication.throttled.replicas": _REPLICAS,
+    "leader.replication.throttled.replicas": _REPLICAS,
+    "message.format.version": ("3.0",),  # until Kafka 4
+    "message.downconversion.enable": ("true",),
+}
+
+
+@scenario(API, only=range(7, 8))
+async def configs_of_disks_and_replicas(s: Session) -> None:
+    for name, values in _VALUES.items():
+        heard = {}
+        for value in (*values, None):
+            answer = await s.call(
+                API,
+                s.version,
+                topics=[_topic(s, configs={name: value})],
+                timeout=10_000,
+                validate_only=True,
+            )
+            heard[str(value)] = answer["topics"][0]["error_code"]
+        s.keep({name: heard})
+
+
 @scenario(API)
 async def assignments(s: Session) -> None:
     def assigned(label: str, *nodes: list[int], first: int = 0, **given: Any) -> dict[str, Any]:

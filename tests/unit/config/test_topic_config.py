@@ -27,8 +27,25 @@ def test_defaults_are_kafkas_but_for_what_memory_costs() -> None:
         "message.timestamp.before.max.ms": str(LONG_MAX),
         "message.timestamp.after.max.ms": "3600000",
         "compression.type": "producer",
+        "compression.gzip.level": "-1",
+        "compression.lz4.level": "9",
+        "compression.zstd.level": "3",
         "flush.messages": str(LONG_MAX),
         "partstream.partitioner": "murmur3",
+        "file.delete.delay.ms": "60000",
+        "flush.ms": str(LONG_MAX),
+        "follower.replication.throttled.replicas": "",
+        "index.interval.bytes": "4096",
+        "leader.replication.throttled.replicas": "",
+        "local.retention.bytes": "-2",
+        "local.retention.ms": "-2",
+        "preallocate": "false",
+        "remote.log.copy.disable": "false",
+        "remote.log.delete.on.disable": "false",
+        "remote.storage.enable": "false",
+        "segment.index.bytes": "10485760",
+        "segment.jitter.ms": "0",
+        "unclean.leader.election.enable": "false",
     }
 
 
@@ -75,6 +92,16 @@ def test_values_may_be_text_numbers_or_lists() -> None:
         ("max.compaction.lag.ms", 0),
         ("delete.retention.ms", -1),
         ("partstream.partitioner", "md5"),
+        ("compression.gzip.level", 0),
+        ("compression.lz4.level", 18),
+        ("compression.zstd.level", 23),
+        ("preallocate", "yes"),
+        ("segment.index.bytes", 3),
+        ("local.retention.ms", -3),
+        ("flush.ms", LONG_MAX + 1),
+        ("remote.storage.enable", True),
+        ("leader.replication.throttled.replicas", "0:1,all"),
+        ("follower.replication.throttled.replicas", "*,0:1"),
     ],
 )
 def test_a_refused_value_is_named_with_its_key(name: str, value: object) -> None:
@@ -112,6 +139,39 @@ def test_lags_that_contradict_each_other_are_refused() -> None:
         config.altered({"max.compaction.lag.ms": 5})
 
 
+def test_what_has_no_effect_is_kept_and_changes_nothing() -> None:
+    given = {
+        "unclean.leader.election.enable": "TRUE",
+        "segment.jitter.ms": 5,
+        "leader.replication.throttled.replicas": "0:1, 1:2,",
+        "follower.replication.throttled.replicas": "*",
+    }
+    config = TopicConfig.from_overrides(given)
+    assert config.overrides() == {
+        "unclean.leader.election.enable": "true",
+        "segment.jitter.ms": "5",
+        "leader.replication.throttled.replicas": "0:1, 1:2,",
+        "follower.replication.throttled.replicas": "*",
+    }
+    assert TopicConfig.from_overrides(config.overrides()) == config
+    assert config.partition_fields() == TopicConfig().partition_fields()
+
+
+@pytest.mark.parametrize(
+    ("configs", "level"),
+    [
+        ({}, None),
+        ({"compression.type": "gzip"}, None),
+        ({"compression.type": "uncompressed", "compression.gzip.level": 1}, None),
+        ({"compression.type": "gzip", "compression.gzip.level": 9}, 9),
+        ({"compression.type": "zstd", "compression.gzip.level": 9}, None),
+        ({"compression.type": "zstd", "compression.zstd.level": -5}, -5),
+    ],
+)
+def test_how_hard_to_compress(configs: dict[str, object], level: int | None) -> None:
+    assert TopicConfig.from_overrides(configs).compression_level == level
+
+
 def test_null_is_refused_as_kafka_does() -> None:
     with pytest.raises(InvalidConfig, match=r"Null value not supported.*retention\.ms"):
         TopicConfig.from_overrides({"retention.ms": None})
@@ -122,7 +182,7 @@ def test_null_is_refused_as_kafka_does() -> None:
     [
         ("retention_ms", "; did you mean 'retention.ms'?"),
         ("retention.m", "; did you mean 'retention.ms'?"),
-        ("preallocate", " (Kafka has it, partstream does not)"),
+        ("preallocat", "; did you mean 'preallocate'?"),
         ("zzz", ""),
     ],
 )
