@@ -88,3 +88,34 @@ async def _refused(running: Gateway, key: int, version: int, asked: dict[str, An
     if found and found <= AGAIN:
         return ""
     return f"API {key}: {found} {answer}"
+
+
+async def test_batches_behind_one_that_was_not_written_are_to_be_tried_again(
+    fresh_server: EmbeddedServer, namespace: str
+) -> None:
+    """Of OUT_OF_ORDER_SEQUENCE_NUMBER librdkafka makes a new numbering of all that it has: what
+    was written and not yet acknowledged, on whatever partition, is then there twice."""
+
+    def numbered(sequence: int) -> bytes:
+        return batch(b"v" * 5_000, producer_id=7, producer_epoch=0, base_sequence=sequence)
+
+    async def full(*, now: bool) -> None:
+        command = ("CONFIG", "SET", "maxmemory", 1 if now else 0)
+        await asyncio.to_thread(fresh_server.command, *command)
+
+    async with (
+        gateway(fresh_server.url, namespace) as running,
+        await Client.connect(running) as client,
+    ):
+
+        async def code(sequence: int) -> int:
+            answered: int = (await produce(client, "t", numbered(sequence))).error_code
+            return answered
+
+        await create(client, "t")
+        assert await code(0) == 0
+        await full(now=True)
+        assert [await code(sequence) for sequence in (1, 2)] == [56, 56]
+        await full(now=False)
+        assert [await code(sequence) for sequence in (2, 3, 1, 2)] == [56, 56, 0, 0]
+        assert [await code(sequence) for sequence in (9, 4, 3, 4)] == [45, 45, 0, 0]

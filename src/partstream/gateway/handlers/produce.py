@@ -39,6 +39,7 @@ from partstream.gateway.faults import (
     UNKNOWN_TOPIC_OR_PARTITION,
     code_of,
 )
+from partstream.gateway.unwritten import Unwritten
 from partstream.gateway.wire import Wire, write_length, write_text, write_topic
 from partstream.records import header
 
@@ -60,6 +61,10 @@ class _Sent(NamedTuple):
     """A batch on its way, or why it is not."""
 
     number: int
+    named: str = ""
+    """The topic, as the client names it."""
+    records: bytes | None = None
+    """What the client sent."""
     topic: Topic | None = None
     batch: bytes | None = None
     """As the client sent it; None if it did not come so far that the log could refuse it."""
@@ -84,13 +89,15 @@ class _Settings(NamedTuple):
     acks: int
     timeout_ms: int
     version: int
+    unwritten: Unwritten
 
 
 async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
     """Send every batch to the log; the answer comes when the log has answered."""
     wire = Wire(data, at, flexible=call.version >= FLEXIBLE)
     transactional_id = wire.string()
-    settings = _Settings(wire.int16(), wire.int32(), call.version)
+    unwritten = call.connection.memory.setdefault(KEY, Unwritten())
+    settings = _Settings(wire.int16(), wire.int32(), call.version, unwritten)
     sent: list[tuple[str | None, list[_Sent]]] = []
     for _ in range(wire.count(3)):
         name = wire.uuid() if call.version >= _BY_ID else wire.string()
@@ -105,7 +112,7 @@ async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
                 partitions.append(await _send(broker, settings, name or "", index, records))
         wire.tags()
         sent.append((name, partitions))
-    return _answer(broker, call, settings, sent)
+    return _answer(broker, call, settings, unwritten.enter(), sent)
 
 
 async def _send(
@@ -129,8 +136,8 @@ async def _send(
         if answer is None:
             raise StoreUnavailable("the connection to Redis was lost again")
     except PartstreamError as error:
-        return _Sent(index, topic, sent, error=error)
-    return _Sent(index, topic, sent, answer)
+        return _Sent(index, name, records, topic, sent, error=error)
+    return _Sent(index, name, records, topic, sent, answer)
 
 
 async def _topic(broker: Broker, version: int, name: str) -> Topic:
@@ -138,12 +145,17 @@ async def _topic(broker: Broker, version: int, name: str) -> Topic:
 
 
 async def _answer(
-    broker: Broker, call: Call, settings: _Settings, sent: list[tuple[str | None, list[_Sent]]]
+    broker: Broker,
+    call: Call,
+    settings: _Settings,
+    request: int,
+    sent: list[tuple[str | None, list[_Sent]]],
 ) -> Parts | None:
-    topics = [
-        (name, [await _settled(broker, settings, one) for one in partitions])
-        for name, partitions in sent
-    ]
+    with settings.unwritten.settling(request):
+        topics = [
+            (name, [await _settled(broker, settings, request, one) for one in partitions])
+            for name, partitions in sent
+        ]
     codes = {row.error_code for _, rows in topics for row in rows} - {NONE}
     call.errors.extend(codes)
     if settings.acks == 0:
@@ -189,9 +201,10 @@ def _write_records(out: bytearray, rows: Sequence[tuple[int, str]], *, flexible:
             out.append(0)
 
 
-async def _settled(broker: Broker, settings: _Settings, sent: _Sent) -> _Row:
+async def _settled(broker: Broker, settings: _Settings, request: int, sent: _Sent) -> _Row:
     """The answer for one partition."""
     error = sent.error
+    unwritten, number = settings.unwritten, (sent.named, sent.number, sent.records)
     if sent.topic is not None and sent.answer is not None:
         partition = sent.topic.partition(sent.number)
         try:
@@ -207,9 +220,12 @@ async def _settled(broker: Broker, settings: _Settings, sent: _Sent) -> _Row:
         except PartstreamError as failure:
             error = failure
         else:
+            unwritten.wrote(*number)
             broker.epochs.saw(partition, result.leader_epoch)
             when = _time(result, sent.batch)
             return _Row(sent.number, NONE, result.base_offset, when, result.log_start)
+    if error is not None:
+        error = await unwritten.reason(request, *number, error)
     return await _refused(broker, settings, sent, error)
 
 
