@@ -122,6 +122,13 @@ class Session:
         for line in self._lines:
             line.close()
 
+    def beside(self) -> Session:
+        """The same run on a connection of its own, for requests that wait for one another."""
+        other = Session(self._address, self.api, self.version)
+        other.mark, other.heard, other.names = self.mark, self.heard, self.names
+        other._lines = self._lines
+        return other
+
     def name(self, label: str) -> str:
         """The name of a topic or a group of this run."""
         return f"{label}-{self.mark}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from partstream.gateway.table import TABLE, Api
 from tests.differential import recordings
 from tests.differential.compare import differences
 from tests.differential.differences import DELIBERATE, page
@@ -17,6 +18,8 @@ from tests.differential.session import Address, Session
 from tests.gateway.gateways import gateway
 
 _read = cache(recordings.read)
+COMPACTION = "compaction"
+"""What cleaners leave of a log, which `test_compaction` compares."""
 PAGE = Path(__file__).parents[2] / "docs" / "gateway" / "differences.md"
 
 
@@ -29,7 +32,8 @@ async def test_it_answers_what_kafka_answers(
     name = f"{scenario.group}/{scenario.name}"
     found: dict[str, list[int]] = {}
     unseen = {one for one in DELIBERATE if one.scenarios == name}
-    async with gateway(redis_url, namespace, node_id=NODE) as running:
+    settings = {"node_id": NODE, "group_initial_rebalance_delay_ms": 0}
+    async with gateway(redis_url, namespace, **settings) as running:
         address = Address(*running.address)
         for version in scenario.versions:
             async with Session(address, scenario.api, version) as session:
@@ -42,6 +46,26 @@ async def test_it_answers_what_kafka_answers(
                     found.setdefault(text, []).append(version)
     assert not found, "\n".join(f"versions {at} {text}" for text, at in found.items())
     assert not unseen, f"differences that are listed and are none: {unseen}"
+
+
+@pytest.mark.parametrize("api", TABLE, ids=lambda api: api.name)
+def test_an_api_is_asked_at_its_lowest_a_middle_and_its_highest_version(api: Api) -> None:
+    recorded = {
+        int(version)
+        for one in every()
+        if one.api == api.key
+        for version in _read(one.group)[one.name]
+    }
+    served = range(api.least, api.most + 1)
+    assert {served[0], served[-1]} <= recorded <= set(served)
+    assert len(recorded) >= min(3, len(served))
+
+
+def test_every_recording_has_its_scenario() -> None:
+    played = {one.group for one in every()} | {COMPACTION}
+    assert {path.stem for path in recordings.FOLDER.glob("*.json")} == played
+    for group in played - {COMPACTION}:
+        assert set(_read(group)) == {one.name for one in every() if one.group == group}
 
 
 def test_the_page_is_up_to_date() -> None:

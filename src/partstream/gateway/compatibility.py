@@ -46,7 +46,6 @@ that ends.
   offsets. With members, a KIP-848 member of a classic group gets GROUP_ID_NOT_FOUND, as from Kafka
   with `group.consumer.migration.policy=disabled`, and a classic member of a KIP-848 group gets
   INCONSISTENT_GROUP_PROTOCOL; Kafka lets it in.
-- A JoinGroup that is refused makes no group; Kafka's leaves an empty one behind.
 """
 
 
