@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +37,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts background jobs so, and their children inherit it: tests that interrupt
+        # themselves or a child would wait for ever.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[TARGETS] = find_targets(config.getoption("--server"))
 
 
