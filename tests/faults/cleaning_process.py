@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from partstream.engine.compaction import cleaner
+from partstream.engine.compaction import cleaner, cleaning
 from partstream.engine.topics import Topics
 from partstream.store.store import Store
 
@@ -13,7 +13,7 @@ LEASE_MS = 400
 
 
 async def main(url: str, namespace: str) -> None:
-    cleaner._LEASE_MS = LEASE_MS
+    cleaning._LEASE_MS = LEASE_MS
     store = await Store.connect(url, namespace=namespace)
     topic = await Topics(store).get("t")
     print("ready", flush=True)

@@ -30,39 +30,12 @@ from partstream.engine.topics import Topics
 from partstream.store.store import Store
 from tests.engine.compacting import Left, check_compacted, last_of, streams, updates
 from tests.engine.logs import Producer, records_of
+from tests.engine.mortal import Killed, Mortal, Watched
 
 T = TypeVar("T")
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f"])
 UPDATES = st.lists(st.tuples(KEYS, st.none() | st.integers(0, 600)), min_size=1, max_size=6)
-
-
-class Killed(Exception):
-    """What a killed process does next."""
-
-
-class Mortal:
-    """A store whose client is killed at its nth call: before the server hears of it, or after."""
-
-    def __init__(self, store: Store, calls: int, *, heard: bool) -> None:
-        self._store = store
-        self._calls = calls
-        self._heard = heard
-        self.observer = store.observer
-
-    async def run(self, *args: Any, **kwargs: Any) -> Any:
-        return await self._call(self._store.run, *args, **kwargs)
-
-    async def execute(self, *args: Any, **kwargs: Any) -> Any:
-        return await self._call(self._store.execute, *args, **kwargs)
-
-    async def _call(self, method: Any, *args: Any, **kwargs: Any) -> Any:
-        self._calls -= 1
-        if self._calls == 0 and self._heard:
-            await method(*args, **kwargs)
-        if self._calls <= 0:
-            raise Killed
-        return await method(*args, **kwargs)
 
 
 class CompactionMachine(RuleBasedStateMachine):
@@ -175,19 +148,17 @@ class CompactionMachine(RuleBasedStateMachine):
         async def frozen() -> None:
             waits, goes = asyncio.Event(), asyncio.Event()
             left = calls
-            store = Mortal(self.store, 10**6, heard=False)
-            call = store._call
 
-            async def freezing(method: Any, *args: Any, **kwargs: Any) -> Any:
-                nonlocal left
-                left -= 1
-                if left == 0:
-                    waits.set()
-                    await goes.wait()
-                return await call(method, *args, **kwargs)
+            class Freezing(Watched):
+                async def around(self, call: Any, *args: Any, **kwargs: Any) -> Any:
+                    nonlocal left
+                    left -= 1
+                    if left == 0:
+                        waits.set()
+                        await goes.wait()
+                    return await call(*args, **kwargs)
 
-            store._call = freezing  # type: ignore[method-assign]  # it is this test's own
-            lame: Any = store
+            lame: Any = Freezing(self.store)
             first = asyncio.create_task(upkeep(lame, topic, self.partition, force=True))
             waiting = asyncio.create_task(waits.wait())
             await asyncio.wait((first, waiting), return_when=asyncio.FIRST_COMPLETED)

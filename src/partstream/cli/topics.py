@@ -124,7 +124,7 @@ def compact(ctx: click.Context, name: str, as_json: bool) -> None:
     print_table(
         ["PARTITION", "CLEAN UP TO", "RECORDS", "KEPT", "BEFORE", "AFTER"],
         [
-            (number, "nothing to clean", "", "", "", "")
+            (number, "nothing to clean, or under way already", "", "", "", "")
             if row is None
             else (
                 number,

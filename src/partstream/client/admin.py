@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from partstream.client.context import AsyncContext
 from partstream.client.group_offsets import GroupOffsets
+from partstream.client.lasting import Lasting
 from partstream.client.positions import partitions_of
 from partstream.client.session import Session
 from partstream.config import AdminConfig, load
@@ -69,7 +70,8 @@ class Admin(AsyncContext):
     """Creates, describes, changes and deletes topics and groups.
 
     Every call raises StoreUnavailable if Redis cannot be reached, ClientTimeout if it takes longer
-    than `default_api_timeout_ms`, and ClosedClient once the client is closed.
+    than `default_api_timeout_ms`, and ClosedClient once the client is closed. What goes through
+    whole logs (`maintain`, `compact_topic`) takes as long as it takes.
     """
 
     def __init__(self, url: str | None = None, **config: Any) -> None:
@@ -85,6 +87,7 @@ class Admin(AsyncContext):
         self.config = load(AdminConfig, {"url": url, **config})
         self._session = Session(self.config, "admin client")
         self._coordinator: ConsumerGroups | None = None
+        self._lasting = Lasting()
 
     async def start(self) -> Self:
         """Connect.
@@ -97,6 +100,7 @@ class Admin(AsyncContext):
 
     async def close(self) -> None:
         """Disconnect; what was done stays done."""
+        await self._lasting.end()
         if self._coordinator is not None:
             await self._coordinator.close()
         await self._session.close()
@@ -346,17 +350,17 @@ class Admin(AsyncContext):
         """The Redis servers behind this client: what they hold, their memory, their replicas."""
         return await describe_cluster(self._session.store, self._session.topics)
 
-    @_call
     async def maintain(self) -> Swept:
         """Do now what clients do every `log_retention_check_interval_ms`: retention and upkeep."""
-        return await sweep(
-            self._session.store,
-            self._session.topics,
-            producer_id_expiration_ms=self.config.producer_id_expiration_ms,
-            expire_offsets=self._expire_offsets,
+        return await self._lasting.run(
+            sweep(
+                self._session.store,
+                self._session.topics,
+                producer_id_expiration_ms=self.config.producer_id_expiration_ms,
+                expire_offsets=self._expire_offsets,
+            )
         )
 
-    @_call
     async def compact_topic(
         self, name: str, *, on_progress: OnProgress | None = None
     ) -> dict[int, Compacted | None]:
@@ -370,9 +374,12 @@ class Admin(AsyncContext):
             UnknownTopicOrPartition: there is no such topic.
             InvalidConfig: it is not compacted.
             CorruptRecord: a batch cannot be read, and so the partition not be cleaned.
+            ClosedClient: the client was closed meanwhile.
         """
-        topic = await self._session.topics.get(name, fresh=True)
-        return await compact(self._session.store, topic, on_progress)
+        store, topics = self._session.store, self._session.topics
+        return await self._lasting.run(
+            compact(store, await topics.get(name, fresh=True), on_progress)
+        )
 
     @_call
     async def doctor(self) -> list[Finding]:

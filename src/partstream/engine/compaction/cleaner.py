@@ -1,62 +1,30 @@
-"""The cleaner: gives a partition a cleaned part in the place of what was written first.
+"""When a partition is cleaned, in how many rounds, and what is cleared away after a dead cleaner.
 
-It reads the cleaned part that there is and the segments behind it, writes what stays into a stream
-beside them, batch by batch, and puts that in place by one short script. Whatever happens before
-that script is as if nothing had happened; after it, what is left of the old entries is nobody's
-concern but the memory's, and is trimmed in steps. A token in the partition's state says who cleans:
-a cleaner that was frozen and wakes up is refused.
+What one round does is in `cleaning`.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from functools import partial
-from struct import Struct
-from typing import NamedTuple, TypeVar
 
-from partstream.engine.compaction.output import Output, Overtaken, empty
-from partstream.engine.compaction.pace import Pace, Watcher
-from partstream.engine.compaction.plan import Look, Plan, Segment, index_rows, is_due, plan
+from partstream.engine.compaction.cleaning import Cleaning, finish, trim
+from partstream.engine.compaction.output import Overtaken, empty
+from partstream.engine.compaction.pace import Watcher
+from partstream.engine.compaction.plan import Look, is_due, plan
 from partstream.engine.compaction.state import first_dirty, look_at, segments_of
 from partstream.engine.partition import Partition, Topic
-from partstream.engine.reading import StoredBatch, read_entries
+from partstream.engine.reading import read_entries
 from partstream.errors import InvalidConfig, PartstreamError
 from partstream.model import Compacted, CompactionProgress
-from partstream.records import header
-from partstream.records.cleaning import (
-    NEVER,
-    Cleaned,
-    LastOffsets,
-    Seen,
-    Terms,
-    clean,
-    has_producer,
-)
-from partstream.store.scripts import Script
 from partstream.store.store import Store
 
 _logger = logging.getLogger(__name__)
 
-_TRIM = Script("clean/trim")
-_FINISH = Script("clean/finish")
+_LEFT_ENTRIES = 4
 
-_LEASE_MS = 30_000
-"""A cleaner that has not been heard of for so long is dead."""
-_READ_BYTES = 256 * 1024
-_TRIM_BYTES = 4 * 1024 * 1024
-_TRIM_ENTRIES = 1_000
-_LEFT_ENTRIES = 16
-_PRODUCERS_A_CALL = 500
-_MOST_KEYS = 1 << 20
-"""Keys that are remembered at a time, in about 200 MB. More of them take several rounds."""
-_PACE = 10_000
-_LAST_END = Struct(">q")
-_LAST_END_AT = 18
-
-T = TypeVar("T")
 OnProgress = Callable[[int, CompactionProgress], None]
 """Called with the number of a partition and how far its cleaning is."""
 
@@ -87,16 +55,29 @@ async def upkeep(
             has to go before the partition can be cleaned, as in Kafka.
         PartstreamError: the store failed; nothing is lost.
     """
+    whole: Compacted | None = None
+    while True:
+        done, more = await _round(store, topic, partition, watcher, force=force)
+        whole = _sum(whole, done)
+        if not more:
+            return whole
+        force = True
+
+
+async def _round(
+    store: Store, topic: Topic, partition: Partition, watcher: Watcher | None, *, force: bool
+) -> tuple[Compacted | None, bool]:
+    """Clean as much as can be cleaned in one go; what was done, and whether there is more."""
     look = await look_at(store, partition)
     if look.is_being_cleaned:
-        return None
+        return None, False
     if look.cleaner:
         await _clear(store, partition, look)
     if not topic.config.compacts:
-        return None
+        return None, False
     segments = await segments_of(store, partition)
     if not segments or segments[0].end != look.start:
-        return None  # retention was quicker; the next sweep sees how things are
+        return None, False  # retention was quicker; the next sweep sees how things are
     intended = plan(look, segments, topic.config)
     store.observer.dirty_known(partition.topic, partition.index, intended.ratio)
     due = force and bool(intended.dirty_bytes)
@@ -104,9 +85,15 @@ async def upkeep(
         first = await first_dirty(store, partition, intended, topic)
         due = is_due(intended, look, topic.config, first)
     if not due:
-        return None
+        return None, False
+    work = Cleaning(store, topic, partition, look, intended, watcher=watcher)
+    done = await _done(store, partition, work)
+    return done, done is not None and done.boundary < intended.reach
+
+
+async def _done(store: Store, partition: Partition, work: Cleaning) -> Compacted | None:
+    """Clean it, and tell the observer; None if somebody or something came in between."""
     began = time.monotonic()
-    work = _Cleaning(store, topic, partition, look, intended, watcher=watcher)
     try:
         done = await work.run()
     except Overtaken:
@@ -124,6 +111,18 @@ async def upkeep(
             took=time.monotonic() - began,
         )
     return done
+
+
+def _sum(before: Compacted | None, done: Compacted | None) -> Compacted | None:
+    """Two rounds as one."""
+    if before is None or done is None:
+        return done or before
+    # What the first has left, the second has read again.
+    return done._replace(
+        records_read=before.records_read + done.records_read - before.records_kept,
+        bytes_before=before.bytes_before + done.bytes_before - before.bytes_after,
+        dirty_ratio=before.dirty_ratio,
+    )
 
 
 async def compact(
@@ -152,223 +151,6 @@ async def _clear(store: Store, partition: Partition, look: Look) -> None:
     """Remove what a cleaner that died has left: half of a result, or entries that it replaced."""
     log = partition.keys.log
     while left := await read_entries(store, log, 0, _LEFT_ENTRIES, until=look.boundary):
-        await _trim(store, partition, left[-1].next_offset)
+        await trim(store, partition, left[-1].next_offset)
     await empty(store, partition, look.cleanings, "")
-    await _finish(store, partition, "")
-
-
-async def _trim(store: Store, partition: Partition, offset: int) -> None:
-    keys = partition.keys
-    await store.run(_TRIM, [keys.log, keys.state], [partition.topic_id, offset], idempotent=True)
-
-
-async def _finish(store: Store, partition: Partition, token: str) -> None:
-    await store.run(_FINISH, [partition.keys.state], [partition.topic_id, token], idempotent=True)
-
-
-class _Dirty(NamedTuple):
-    """What is remembered of a batch between the two readings."""
-
-    base: int
-    end: int
-    size: int
-    seen: Seen
-
-
-class _Cleaning:
-    """One cleaning of one partition."""
-
-    def __init__(
-        self,
-        store: Store,
-        topic: Topic,
-        partition: Partition,
-        look: Look,
-        intended: Plan,
-        *,
-        watcher: Watcher | None,
-    ) -> None:
-        self._store = store
-        self._topic = topic
-        self._partition = partition
-        self._look = look
-        self._plan = intended
-        self._pace = Pace(intended, watcher)
-        self._output = Output(store, partition, look.cleanings, _LEASE_MS)
-        self._held = partition.keys.cleaned(look.cleanings)
-        self._read = self._kept = 0
-        self._horizon = NEVER
-
-    async def run(self) -> Compacted | None:
-        if not await self._output.begin():
-            return None
-        cleanings = self._look.cleanings
-        try:
-            await self._output.clear()
-            last, dirty = await self._read_keys()
-            end = dirty[-1].end if dirty else self._plan.begin
-            await self._write(last, dirty, end)
-            before, after = await self._swap(end)
-        except (PartstreamError, Overtaken):
-            with suppress(PartstreamError):
-                if await empty(self._store, self._partition, cleanings, self._output.token):
-                    await _finish(self._store, self._partition, self._output.token)
-            raise
-        # If one of these fails the token stays, and whoever finds it too old does the rest.
-        await self._trim(dirty)
-        await empty(self._store, self._partition, cleanings + 1, self._output.token)
-        await _finish(self._store, self._partition, self._output.token)
-        return Compacted(end, self._read, self._kept, before, after, self._plan.ratio)
-
-    # Reading.
-
-    async def _read_keys(self) -> tuple[LastOffsets, list[_Dirty]]:
-        """The dirty part's keys, and its batches without their bytes."""
-        intended = self._plan
-        last, dirty, whole = LastOffsets(intended.begin), list[_Dirty](), 0
-        segment_ends = {segment.end for segment in intended.dirty}
-        async for stored in self._entries(self._partition.keys.log, intended.begin, intended.dirty):
-            if not dirty:
-                # Below the log's start, if that lies within a batch.
-                last = LastOffsets(stored.base_offset)
-            seen = self._readable(stored, last.see)
-            self._read += seen.records
-            size = len(stored.payload)
-            dirty.append(_Dirty(stored.base_offset, stored.next_offset, size, seen))
-            if stored.next_offset in segment_ends:
-                whole = len(dirty)
-                if len(last) >= _MOST_KEYS:
-                    break
-            await self._step("reading", size)
-        del dirty[whole:]
-        if intended.dirty and not dirty:
-            raise Overtaken
-        for _ in last.mark(_PACE):
-            await self._step("reading", 0)
-        return last, dirty
-
-    async def _entries(
-        self, key: str, begin: int, segments: Sequence[Segment]
-    ) -> AsyncIterator[StoredBatch]:
-        """Batches of whole segments, a bounded number of bytes at a time."""
-        for segment in segments:
-            count = max(1, _READ_BYTES // max(1, segment.largest))
-            while begin < segment.end:
-                batches = await read_entries(self._store, key, begin, count, until=segment.end)
-                for stored in batches:
-                    yield stored
-                begin = batches[-1].next_offset if len(batches) == count else segment.end
-
-    async def _producers_ends(self) -> set[int]:
-        """Where the last batch of each producer ends, as far as producers are remembered."""
-        key, cursor, ends = self._partition.keys.producers, b"0", set[int]()
-        while True:
-            cursor, page = await self._store.execute(
-                "HSCAN", key, cursor, "COUNT", _PRODUCERS_A_CALL, key=key
-            )
-            for row in page[1::2]:
-                if len(row) >= _LAST_END_AT + _LAST_END.size:
-                    ends.add(_LAST_END.unpack_from(row, _LAST_END_AT)[0])
-            if cursor == b"0":
-                return ends
-
-    def _readable(self, stored: StoredBatch, read: Callable[[bytes, int], T]) -> T:
-        """What `read` says of a batch; which one it was, if it cannot be read."""
-        try:
-            return read(stored.payload, stored.base_offset)
-        except PartstreamError as error:
-            raise type(error)(
-                f"{self._partition} cannot be cleaned: its batch at offset {stored.base_offset} "
-                f"cannot be read: {error}"
-            ) from error
-
-    # Writing.
-
-    async def _write(self, last: LastOffsets, dirty: Sequence[_Dirty], end: int) -> None:
-        """Write what stays into the stream beside."""
-        keys, intended = self._partition.keys, self._plan
-        terms = Terms(last, self._look.now, self._topic.config.delete_retention_ms)
-        ends = await self._producers_ends()
-        async for stored in self._entries(self._held, intended.start, intended.clean):
-            self._read += header.parse(stored.payload).record_count
-            await self._clean(stored, terms, stored.next_offset == end, ends)
-        at = 0
-        while at < len(dirty):
-            first, size = at, 0
-            while at < len(dirty) and size < _READ_BYTES and _stays(dirty[at], last, end, ends):
-                size += dirty[at].size
-                at += 1
-            if at == first:  # nothing of it stays: it is not even read again
-                await self._step("writing", dirty[at].size)
-                at += 1
-                continue
-            batches = await read_entries(
-                self._store, keys.log, dirty[first].base, at - first, until=dirty[at - 1].end
-            )
-            if len(batches) != at - first:
-                raise Overtaken  # records were deleted, or taken back
-            for one, stored in zip(dirty[first:at], batches, strict=True):
-                if not one.seen.buries and last.staying(one.base, one.end) == one.seen.records > 0:
-                    left = Cleaned(stored.payload, one.seen.records, latest=one.seen.latest)
-                    await self._keep(stored, left)
-                else:
-                    await self._clean(stored, terms, one.end == end, ends)
-        await self._output.flush()
-
-    async def _clean(
-        self, stored: StoredBatch, terms: Terms, is_last: bool, ends: Collection[int]
-    ) -> None:
-        """Keep what stays of one batch. The last one stays for where it ends, even if empty."""
-        keep_empty = is_last or (stored.next_offset in ends and has_producer(stored.payload))
-        await self._keep(
-            stored,
-            self._readable(
-                stored, lambda batch, base: clean(batch, base, terms, keep_empty=keep_empty)
-            ),
-        )
-
-    async def _keep(self, stored: StoredBatch, left: Cleaned) -> None:
-        self._kept += left.records
-        if left.horizon != NEVER:
-            self._horizon = min(left.horizon, self._horizon) if self._horizon >= 0 else left.horizon
-        if left.payload is not None:
-            await self._output.add(stored, left.payload, left.latest)
-        await self._step("writing", len(stored.payload))
-
-    async def _step(self, name: str, size: int) -> None:
-        if await self._pace.step(name, size):
-            await self._output.renew()
-
-    # Putting it in place.
-
-    async def _swap(self, end: int) -> tuple[int, int]:
-        """Put it in place; bytes of the cleaned part before and after."""
-        while True:
-            segments = await segments_of(self._store, self._partition)
-            edge = next((segment for segment in segments if segment.end == end), None)
-            if edge is None:
-                raise Overtaken
-            start, before = segments[0].end, edge.size - segments[0].size
-            made = index_rows(self._output.kept, start, edge.size, self._topic.config.segment_bytes)
-            made_members = {member.encode() for _, member in made.rows}
-            old = [
-                segment.member
-                for segment in segments
-                if segment.end <= end and segment.member not in made_members
-            ]
-            if await self._output.swap(self._look, (start, end), old, made, horizon=self._horizon):
-                return before, edge.size - made.base
-
-    async def _trim(self, dirty: Sequence[_Dirty]) -> None:
-        """Free what the cleaned part stands for now, a bounded amount at a time."""
-        size = entries = 0
-        for place, one in enumerate(dirty):
-            size, entries = size + one.size, entries + 1
-            if size >= _TRIM_BYTES or entries >= _TRIM_ENTRIES or place == len(dirty) - 1:
-                await _trim(self._store, self._partition, one.end)
-                await self._step("trimming", size)
-                size = entries = 0
-
-
-def _stays(one: _Dirty, last: LastOffsets, end: int, ends: Collection[int]) -> bool:
-    return one.end == end or one.end in ends or last.staying(one.base, one.end) > 0
+    await finish(store, partition, "")

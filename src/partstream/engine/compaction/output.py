@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import uuid
 from collections.abc import Sequence
 
 from partstream.engine.compaction.plan import Kept, Look, Rows
 from partstream.engine.partition import Partition
 from partstream.engine.reading import StoredBatch
+from partstream.errors import PartstreamError
 from partstream.records.cleaning import NEVER
 from partstream.store.scripts import Script
 from partstream.store.store import Store
@@ -15,11 +18,14 @@ from partstream.store.store import Store
 _BEGIN = Script("clean/begin")
 _ADD = Script("clean/add")
 _SWAP = Script("clean/swap")
-
+_LEAVE = Script("clean/leave")
 _EMPTY = Script("clean/empty")
 _DROPPED_A_CALL = 100
 _BYTES_A_CALL = 128 * 1024
 _ENTRIES_A_CALL = 256
+_LEAVE_S = 0.5
+
+_logger = logging.getLogger(__name__)
 
 
 class Overtaken(Exception):
@@ -73,6 +79,22 @@ class Output:
             idempotent=True,
         )
         return bool(begun)
+
+    async def leave(self) -> None:
+        """Let another cleaner begin at once; it clears away what this one has written."""
+        try:
+            # A server that does not answer must not hold up a client that closes.
+            async with asyncio.timeout(_LEAVE_S):
+                await self._store.run(
+                    _LEAVE,
+                    [self._partition.keys.state],
+                    [self._partition.topic_id, self.token],
+                    idempotent=True,
+                )
+        except (PartstreamError, TimeoutError) as error:
+            _logger.debug(
+                "%s stays with its cleaner until its lease ends: %s", self._partition, error
+            )
 
     async def clear(self) -> None:
         """Remove what was written to the stream before, by this cleaner or one that died.

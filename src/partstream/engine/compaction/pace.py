@@ -11,6 +11,11 @@ from partstream.model import CompactionProgress
 
 _BREATH_S = 0.0005
 """For so long others on the event loop have to wait at most, but for one batch."""
+_TURNS = 10
+"""So many turns of the loop others get between two of ours, as long as they have something to do.
+What a producer does with one record takes several."""
+_IDLE_TURN_S = 0.00004
+"""Nobody did anything in a turn that took no longer."""
 _RENEW_S = 5.0
 
 
@@ -40,9 +45,20 @@ class Pace:
         if now - self._breath >= _BREATH_S:
             if self._watcher is not None:
                 self._watcher(CompactionProgress(name, self._done, self._whole[name]))
-            await asyncio.sleep(0)
-            self._breath = time.monotonic()
+            self._breath = await _let_others()
         if now - self._renewed >= _RENEW_S:
             self._renewed = now
             return True
         return False
+
+
+async def _let_others() -> float:
+    """Wait until the others on the event loop have nothing to do; what time it is then."""
+    now = time.monotonic()
+    for _ in range(_TURNS):
+        before = now
+        await asyncio.sleep(0)
+        now = time.monotonic()
+        if now - before <= _IDLE_TURN_S:
+            break
+    return now

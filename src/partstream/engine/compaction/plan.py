@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from partstream.config.topic import TopicConfig
 
-MOST_SEGMENTS = 2_000
-"""Dirty segments that are cleaned in one go, so that the swap replaces a bounded number of rows."""
+MOST_SEGMENTS = 1_000
+"""Dirty segments that are cleaned in one go, and rows that are made for the result: so the swap
+replaces a bounded number of them, in two milliseconds or so."""
 
 
 class Segment(NamedTuple):
@@ -62,6 +63,8 @@ class Plan:
     """The log's start."""
     begin: int
     """Where the dirty part begins."""
+    reach: int
+    """Up to where it could be cleaned. `dirty` may end below: more takes several rounds."""
     clean_bytes: int
     dirty_bytes: int
 
@@ -89,6 +92,7 @@ def plan(look: Look, segments: Sequence[Segment], config: TopicConfig) -> Plan:
         dirty=tuple(dirty[:MOST_SEGMENTS]),
         start=look.start,
         begin=begin,
+        reach=dirty[-1].end if dirty else begin,
         clean_bytes=edge.size - below.size,
         dirty_bytes=(dirty[-1].size - edge.size) if dirty else 0,
     )
@@ -146,10 +150,13 @@ def index_rows(kept: Sequence[Kept], start: int, end_size: int, segment_bytes: i
         start: the log's start.
         end_size: bytes of the log up to the boundary, as they were counted before. They stay, and
             those below count backwards from there.
-        segment_bytes: how large a segment may be.
+        segment_bytes: how large a segment may be; they are larger if there were too many.
     """
     held = [entry for entry in kept if entry.end > start]
-    size = base = end_size - sum(entry.size for entry in held)
+    whole = sum(entry.size for entry in held)
+    size = base = end_size - whole
+    # Two segments that follow one another are larger together than one may be.
+    segment_bytes = max(segment_bytes, 2 * whole // MOST_SEGMENTS)
     rows = [("-inf", _member(start, base, 0))]
     latest, largest, begun = -1, 0, size
     for place, entry in enumerate(held):
