@@ -11,6 +11,8 @@ import pytest
 import partstream
 from partstream import aio
 from partstream.errors import ClosedClient, IllegalState, UnknownTopicOrPartition
+from tests.client.consuming import source
+from tests.engine.compacting import updates
 from tests.waiting import until
 
 COMPACT = {"cleanup.policy": "compact", "segment.bytes": 1_024, "delete.retention.ms": 0}
@@ -109,3 +111,35 @@ async def test_a_change_that_fails_harms_no_other(redis_url: str, namespace: str
         async with aio.Table("t", redis_url, namespace=namespace, on_change=fail) as table:
             assert len(table) == 3
             await asyncio.sleep(0)
+
+
+async def test_what_a_failover_takes_back_is_gone(redis_url: str, namespace: str) -> None:
+    changes: list[tuple[Any, Any, Any]] = []
+    async with source(redis_url, namespace) as logs:
+        topic = await logs.topic(cleanup_policy="compact")
+        partition = topic.partitions[0]
+        for name in (b"a", b"b", b"c"):
+            await logs.log.append(partition, updates((name, b"1")))
+        keys = partition.keys
+        held = {
+            key: await logs.store.execute("DUMP", key, key=key)
+            for key in (keys.log, keys.state, keys.index)
+        }
+        await logs.log.append(partition, updates((b"a", b"2"), (b"lost", b"2"), (b"c", None)))
+        async with aio.Table(
+            "t",
+            redis_url,
+            namespace=namespace,
+            on_change=lambda *change: changes.append(change),
+        ) as table:
+            assert dict(table) == {b"a": b"2", b"b": b"1", b"lost": b"2"}
+            changes.clear()
+            for key, dump in held.items():
+                await logs.store.execute("RESTORE", key, 0, dump, "REPLACE", key=key)
+            await logs.raw("HSET", "state", "token", "f" * 40)
+            for number in range(8):  # others stand in their place, and more than there were
+                await logs.log.append(partition, updates((b"new", b"%d" % number)))
+            await until(lambda: table.get(b"new") == b"7")
+            assert dict(table) == {b"a": b"1", b"b": b"1", b"c": b"1", b"new": b"7"}
+            assert {(b"a", b"1", b"2"), (b"lost", None, b"2"), (b"c", b"1", None)} <= set(changes)
+            assert b"b" not in {key for key, _, _ in changes}

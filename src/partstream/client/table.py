@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from partstream.client.consumer import Consumer
 from partstream.client.context import AsyncContext
@@ -18,8 +18,21 @@ _LOOK_S = 0.2
 """How often somebody who waits is looked after, if nothing comes."""
 _AT_ONCE = 10_000
 
+_NOTHING = object()
+
 OnChange = Callable[[Any, Any, Any], object]
 """Called with key, value and the value before; None stands for none."""
+
+
+class _Anew(NamedTuple):
+    """What a table is to become, once it has been read from the beginning again."""
+
+    ends: dict[int, int]
+    """Partition -> up to where it has to be read."""
+    values: dict[Any, Any]
+
+    def is_read(self, positions: dict[int, int]) -> bool:
+        return all(positions.get(number, 0) >= end for number, end in self.ends.items())
 
 
 class Table(AsyncContext, Mapping[Any, Any]):
@@ -28,7 +41,8 @@ class Table(AsyncContext, Mapping[Any, Any]):
     Use it as `async with Table("prices", url) as prices`, or call `start()` and `close()`. It
     begins with what the topic holds at that time; what is written later comes by and by, and
     `wait_for` waits until a record that was written is in it. A record without a value (a
-    tombstone) removes its key; one without a key is skipped.
+    tombstone) removes its key; one without a key is skipped. If a failover takes records back, the
+    topic is read anew, and until that is done the table stays as it was.
 
     Reading raises IllegalState before `start`, ClosedClient after `close`, and once the topic
     cannot be read any more the error that says why.
@@ -60,6 +74,7 @@ class Table(AsyncContext, Mapping[Any, Any]):
         settings = {"enable_auto_commit": False, **config, "auto_offset_reset": "earliest"}
         self._consumer = Consumer(url, **settings)
         self._values: dict[Any, Any] = {}
+        self._anew: _Anew | None = None
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Condition()
         self._positions: dict[int, int] = {}
@@ -160,9 +175,19 @@ class Table(AsyncContext, Mapping[Any, Any]):
     async def _follow(self) -> None:
         try:
             while True:
-                for record in await self._consumer.poll(_AT_ONCE, _LOOK_S):
+                records = await self._consumer.poll(_AT_ONCE, _LOOK_S)
+                positions = await self._reached()
+                if self._went_back(records, positions):
+                    await self._begin_anew()
+                    continue
+                for record in records:
                     self._take(record)
-                await self._note_positions()
+                before, self._positions = self._positions, positions
+                if self._anew is not None and self._anew.is_read(positions):
+                    self._replace(self._anew.values)
+                if positions != before:
+                    async with self._moved:
+                        self._moved.notify_all()
                 await self._assign()
         except PartstreamError as error:
             _logger.error("the table of %s is not kept up to date any more: %s", self._topic, error)
@@ -170,34 +195,55 @@ class Table(AsyncContext, Mapping[Any, Any]):
             async with self._moved:
                 self._moved.notify_all()
 
+    async def _reached(self) -> dict[int, int]:
+        """Partition -> the position behind what was read."""
+        assigned = self._consumer.assignment()
+        return {one.partition: await self._consumer.position(one) for one in assigned}
+
+    def _went_back(self, records: list[Record], positions: dict[int, int]) -> bool:
+        """Whether a failover took back what was read, or the topic is another one by now."""
+        before = self._positions
+        return any(record.offset < before.get(record.partition, 0) for record in records) or any(
+            positions[number] < before[number] for number in before.keys() & positions
+        )
+
+    async def _begin_anew(self) -> None:
+        _logger.warning("the log of %s is not what it was: reading it anew", self._topic)
+        assigned = self._consumer.assignment()
+        ends = await self._consumer.end_offsets(assigned)
+        self._consumer.seek_to_beginning()
+        self._positions = {}
+        self._anew = _Anew({one.partition: end for one, end in ends.items()}, {})
+
     def _take(self, record: Record) -> None:
         key, value = record.key, record.value
         if key is None:
             return
-        before = self._values.get(key)
+        values = self._values if self._anew is None else self._anew.values
+        before = values.get(key)
         if value is not None:
-            self._values[key] = value
-        elif self._values.pop(key, None) is None:
+            values[key] = value
+        elif values.pop(key, _NOTHING) is _NOTHING:
             return
-        if self._on_change is not None:
-            try:
-                self._on_change(key, value, before)
-            except Exception:  # the user's code must not stop the table
-                _logger.exception("on_change failed")
+        if self._anew is None:
+            self._tell(key, value, before)
 
-    async def _note_positions(self) -> None:
-        assigned = self._consumer.assignment()
-        positions = {one.partition: await self._consumer.position(one) for one in assigned}
-        before, self._positions = self._positions, positions
-        if any(positions[number] < before[number] for number in before.keys() & positions):
-            # A failover took records back, or the topic was made again: what was read may be gone.
-            _logger.warning("the log of %s is not what it was: reading it anew", self._topic)
-            self._consumer.seek_to_beginning()
-            self._values.clear()
-            self._positions = {}
-        elif positions != before:
-            async with self._moved:
-                self._moved.notify_all()
+    def _replace(self, values: dict[Any, Any]) -> None:
+        """Be these from now on, and tell what is different."""
+        old, self._values, self._anew = self._values, values, None
+        for key in old.keys() - values.keys():
+            self._tell(key, None, old[key])
+        for key, value in list(values.items()):
+            if old.get(key) != value:
+                self._tell(key, value, old.get(key))
+
+    def _tell(self, key: Any, value: Any, before: Any) -> None:
+        if self._on_change is None:
+            return
+        try:
+            self._on_change(key, value, before)
+        except Exception:  # the user's code must not stop the table
+            _logger.exception("on_change failed")
 
     async def _reach(self, partition: int, offset: int) -> None:
         async with self._moved:
@@ -205,7 +251,7 @@ class Table(AsyncContext, Mapping[Any, Any]):
                 lambda: (
                     self._closed
                     or self._error is not None
-                    or self._positions.get(partition, 0) >= offset
+                    or (self._anew is None and self._positions.get(partition, 0) >= offset)
                 )
             )
         self._readable()
