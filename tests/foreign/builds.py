@@ -54,21 +54,24 @@ def java(version: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def java_class(version: str) -> tuple[str, ...]:
-    """The command that runs a class of Kafka's, its name and arguments still to come."""
+def java_class(version: str, profile: str = "") -> tuple[str, ...]:
+    """The command that runs a class of Kafka's, its name and arguments still to come.
+
+    `profile` says what is there beside the clients; the newest version has tools and Streams.
+    """
     run, mvn = program("java", "Java"), program("mvn", "Maven")
     javac = program("javac", "a Java compiler")
     pom, sources = HERE / "java/pom.xml", sorted((HERE / "java").glob("*.java"))
-    newest = version == NEWEST_JAVA
-    if not newest:
-        sources = [source for source in sources if source.name != "Streams.java"]
+    profiles = profile or ("tools,streams" if version == NEWEST_JAVA else "")
+    if "streams" not in profiles:
+        sources = [source for source in sources if source.name not in _ON_STREAMS]
 
     def make(folder: Path) -> None:
         libs = folder / "libs"
         _run(
             [
                 *(mvn, "-q", "-B", "-f", pom, f"-Dkafka.version={version}"),
-                *(["-Ptools"] if newest else []),
+                *([f"-P{profiles}"] if profiles else []),
                 *("dependency:copy-dependencies", f"-DoutputDirectory={libs}"),
             ],
             tries=_TRIES,
@@ -80,13 +83,15 @@ def java_class(version: str) -> tuple[str, ...]:
             ]
         )
 
-    folder = _made(f"java-{version}", [pom, *sources], make)
+    name = "-".join(filter(None, ["java", version, profile]))
+    folder = _made(name, [pom, *sources], make)
     quick = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Xmx256m")
     quiet = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",)
     return (run, *quick, *quiet, "-cp", f"{folder}/classes:{folder}/libs/*")
 
 
 NEWEST_JAVA = "4.3.0"
+_ON_STREAMS = {"Streams.java", "Tables.java"}
 
 
 @functools.cache

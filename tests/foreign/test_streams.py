@@ -1,13 +1,8 @@
-"""Kafka Streams: a topology without state, in two processes that share its partitions.
-
-State stores keep their changes in compacted topics, which the gateway does not have yet.
-"""
+"""Kafka Streams: a topology without state, in two processes that share its partitions."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +11,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from tests.foreign.applications import application
 from tests.foreign.brokers import Serve
 from tests.foreign.builds import NEWEST_JAVA, java_class
 from tests.foreign.groups import QUICK, SOON
@@ -26,48 +22,7 @@ pytestmark = [pytest.mark.deadline(400), pytest.mark.xdist_group("foreign-tools"
 PARTITIONS = 4
 
 
-class Application:
-    """One process of the application."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.states: list[str] = []
-
-    async def read(self) -> None:
-        """Note its states."""
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            self.states.append(line.decode().strip())
-
-    async def runs(self) -> None:
-        """Wait until it does."""
-        await until(lambda: self.states[-1:] == ["RUNNING"], within=SOON, every=0.05)
-
-
-@asynccontextmanager
-async def application(*words: str) -> AsyncIterator[Application]:
-    """A process of the application, ended by its own will."""
-    process = await asyncio.create_subprocess_exec(
-        *(*java_class(NEWEST_JAVA), "Streams", *words),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    running = Application(process)
-    reading = asyncio.create_task(running.read())
-    try:
-        yield running
-        assert process.stdin is not None
-        process.stdin.close()
-        async with asyncio.timeout(SOON):
-            await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        await reading
-
-
-class Topics:
+class Pair:
     """The topic that is read, and the one that is written."""
 
     def __init__(self, bootstrap: str, source: str, target: str) -> None:
@@ -105,7 +60,7 @@ class Topics:
 
 async def test_two_processes_share_a_topology(serve: Serve, namespace: str, tmp_path: Path) -> None:
     async with serve(**QUICK) as running:
-        topics = Topics(running.bootstrap, f"{namespace}-in", f"{namespace}-out")
+        topics = Pair(running.bootstrap, f"{namespace}-in", f"{namespace}-out")
         consumer = await asyncio.to_thread(topics.create)
 
         async def write_and_see(count: int) -> None:
@@ -113,10 +68,11 @@ async def test_two_processes_share_a_topology(serve: Serve, namespace: str, tmp_
             await until(lambda: asyncio.to_thread(topics.read, consumer), within=SOON, every=0.01)
 
         words = (running.bootstrap, f"{namespace}-app", topics.source, topics.target)
-        async with application(*words, str(tmp_path / "one")) as one:
+        command = (*java_class(NEWEST_JAVA), "Streams", *words)
+        async with application((*command, str(tmp_path / "one"))) as one:
             await one.runs()
             await write_and_see(40)
-            async with application(*words, str(tmp_path / "two")) as two:
+            async with application((*command, str(tmp_path / "two"))) as two:
                 await two.runs()
                 assert "REBALANCING" in two.states
                 await write_and_see(40)
