@@ -171,31 +171,11 @@ DELIBERATE: tuple[Difference, ...] = (
         "fails (UNKNOWN_SERVER_ERROR).",
     ),
     Difference(
-        "consumer_group_heartbeat/a_rebalance_timeout_of_nothing",
-        "0.*",
-        _accepted,
-        "A member of a consumer group cannot join with a rebalance timeout of 0: it could never "
-        "give anything up.",
-    ),
-    Difference(
         "consumer_group_heartbeat/members_share",
         "heartbeat_interval",
         lambda kafka, ours: 0 < ours < kafka,
         "While partitions change hands, members are told to send their next heartbeat sooner than "
         "`group.consumer.heartbeat.interval.ms`.",
-    ),
-    Difference(
-        "consumer_group_heartbeat/members_share",
-        "*.assignment",
-        lambda kafka, ours: kafka is None,
-        "A member that gets another epoch is told its assignment again, also if it is the same.",
-    ),
-    Difference(
-        "consumer_group_heartbeat/static_members",
-        "2.*",
-        _accepted,
-        "A member is known by its id: a heartbeat that names another `group.instance.id` than it "
-        "joined with is not refused.",
     ),
     Difference(
         "join_group/what_is_refused",
@@ -218,12 +198,6 @@ DELIBERATE: tuple[Difference, ...] = (
         _NAMELESS,
     ),
     Difference("offset_fetch/topics_and_groups_that_are_none", "4.*", _accepted, _NAMELESS),
-    Difference(
-        "offset_commit/negative_offsets",
-        "*",
-        _accepted,
-        "A negative offset cannot be committed (INVALID_REQUEST); Kafka keeps it.",
-    ),
     Difference(
         "offset_commit/members_of_consumer_groups",
         "0.topics.0.partitions.0.error_code",

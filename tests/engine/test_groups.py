@@ -41,6 +41,27 @@ async def test_a_single_member_owns_everything_with_its_first_heartbeat(
         assert again.heartbeat_interval_ms == 5_000
 
 
+async def test_another_epoch_alone_is_no_news_of_partitions(redis_url: str, namespace: str) -> None:
+    async with rig(redis_url, namespace) as engine:
+        await engine.topics.create("t", 2)
+        await engine.topics.create("u", 1)
+        member, other = Member(engine.groups, "g"), Member(engine.groups, "g", ["u"])
+        await settle(member)
+        epoch, version = member.epoch, member.version
+        await other.beat()
+        moved = await member.beat()
+        assert moved.member_epoch > epoch
+        assert moved.assignment is None
+        # Its answer was lost: then it is told all of it.
+        again = {**member.arguments(), "member_epoch": epoch, "seen": version}
+        assert (await engine.groups.heartbeat(**again)).assignment == member.owned
+        # A client that is not sure what was heard of it says everything, and hears everything.
+        full = await engine.groups.heartbeat(
+            **member.arguments(), subscribed_topics=["t"], rebalance_timeout_ms=60_000
+        )
+        assert full.assignment == member.owned
+
+
 async def test_a_partition_moves_only_after_its_owner_let_go(
     redis_url: str, namespace: str
 ) -> None:

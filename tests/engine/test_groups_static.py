@@ -111,3 +111,16 @@ async def test_a_changed_subscription_on_return_is_a_change(redis_url: str, name
         back = Member(engine.groups, "g", ["u"], instance_id="i")
         await settle(back)
         assert back.owned == frozenset({(other.id, 0)})
+
+
+async def test_an_instance_that_nobody_is(redis_url: str, namespace: str) -> None:
+    async with rig(redis_url, namespace) as engine:
+        await engine.topics.create("t", 2)
+        static, dynamic = Member(engine.groups, "g", instance_id="i"), Member(engine.groups, "g")
+        await settle(static, dynamic)
+        for member in (static, dynamic):
+            for epoch in (member.epoch, -1, -2):
+                with pytest.raises(UnknownMemberId, match="no instance j"):
+                    await engine.groups.heartbeat("g", member.id, epoch, instance_id="j")
+        await settle(static, dynamic)
+        assert (len(static.owned), len(dynamic.owned)) == (1, 1)

@@ -11,7 +11,6 @@ from partstream.errors import (
     FencedMemberEpoch,
     GroupIdNotFound,
     GroupSubscribedToTopic,
-    InvalidRequest,
     NonEmptyGroup,
     OffsetMetadataTooLarge,
     RebalanceInProgress,
@@ -61,13 +60,20 @@ async def test_what_cannot_be_committed(redis_url: str, namespace: str) -> None:
     async with rig(redis_url, namespace) as engine:
         with pytest.raises(OffsetMetadataTooLarge, match="4097"):
             await engine.groups.commit("g", {SOME: OffsetAndMetadata(1, "x" * 4097)})
-        with pytest.raises(InvalidRequest, match="-1"):
-            await engine.groups.commit("g", {SOME: OffsetAndMetadata(-1)})
         with pytest.raises(UnknownMemberId, match="member m"):
             await engine.groups.commit(
                 "g", {SOME: OffsetAndMetadata(1)}, member_id="m", member_epoch=1
             )
         assert await engine.groups.list() == []
+
+
+async def test_a_negative_offset_is_none_to_a_reader(redis_url: str, namespace: str) -> None:
+    # Clients of Kafka can commit one.
+    async with rig(redis_url, namespace) as engine:
+        await engine.groups.commit("g", {SOME: OffsetAndMetadata(-2, "note")})
+        assert await engine.groups.fetch_offsets("g") == {}
+        kept = await engine.groups.fetch_committed("g", [SOME])
+        assert kept == {SOME: OffsetAndMetadata(-2, "note")}
 
 
 async def test_only_members_commit_while_there_are_any(redis_url: str, namespace: str) -> None:

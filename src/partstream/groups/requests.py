@@ -19,6 +19,9 @@ JOIN = 0
 """The member epoch of a member that joins."""
 LEAVE = -1
 """The member epoch of a member that leaves for good."""
+UNSAID = -1
+"""The rebalance timeout of a heartbeat that says none. Any other counts, as in Kafka: with none at
+all a member that has to give something up is removed at once."""
 
 MAX_METADATA = 4096
 """Kafka's offset.metadata.max.bytes: the longest metadata of a committed offset, in bytes."""
@@ -33,7 +36,7 @@ class HeartbeatRequest:
     member_epoch: int
     instance_id: str | None = None
     rack: str | None = None
-    rebalance_timeout_ms: int = -1
+    rebalance_timeout_ms: int = UNSAID
     client_id: str = ""
     host: str = ""
     subscribed_topics: Sequence[str] | None = None
@@ -49,7 +52,12 @@ class HeartbeatRequest:
     @property
     def changes_subscription(self) -> bool:
         """Whether it may change anything that the member said when it joined."""
-        return self.subscribes or self.assignor is not None or self.rebalance_timeout_ms > 0
+        return self.subscribes or self.assignor is not None or self.rebalance_timeout_ms != UNSAID
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it says everything, as a client does that does not know what was heard of it."""
+        return self.subscribes and self.owned is not None and self.rebalance_timeout_ms != UNSAID
 
     def subscription(self) -> Subscription:
         """What it subscribes to; an empty regex is none."""
@@ -111,7 +119,7 @@ def _problem(request: HeartbeatRequest) -> str | None:
 
 
 def _problem_of_join(request: HeartbeatRequest) -> str | None:
-    if request.rebalance_timeout_ms <= 0:
+    if request.rebalance_timeout_ms == UNSAID:
         return "rebalance_timeout_ms must be given in the first heartbeat"
     if request.owned:
         return "a member that joins owns nothing, but owned is not empty"

@@ -16,16 +16,31 @@ async def _beat(s: Session, member: str = "member-1", epoch: int = 0, **given: A
     return await s.ask(**{**values, **joining, **given})
 
 
+async def _join(s: Session, member: str = "member-1", **given: Any) -> Answer:
+    """Join, until there is something to own: Kafka may make an assignment after its answer."""
+    values = {"group_id": s.name("g"), "member_id": member, "member_epoch": 0}
+    joining = {"rebalance_timeout": 60_000, "topic_partitions": []}
+    return await s.ask_until(_owns, API, s.version, **{**values, **joining, **given})
+
+
+def _owns(answer: Answer) -> bool:
+    return answer["error_code"] != "NONE" or bool(answer["assignment"]["topic_partitions"])
+
+
 @scenario(API)
 async def a_life(s: Session) -> None:
     topic = await s.topic("t", 2)
-    joined = await _beat(s, subscribed_topic_names=[topic.name])
+    joined = await _join(s, subscribed_topic_names=[topic.name])
     owned = joined["assignment"]["topic_partitions"]
     epoch = joined["member_epoch"]
     await _beat(s, epoch=epoch)
     await _beat(s, epoch=epoch, topic_partitions=owned)
     await _beat(s, epoch=epoch)
-    await _beat(s, epoch=epoch, subscribed_topic_names=[topic.name], rebalance_timeout=60_000)
+    names: dict[str, Any] = {"subscribed_topic_names": [topic.name]}
+    await _beat(s, epoch=epoch, **names, rebalance_timeout=60_000)
+    await _beat(s, epoch=epoch, **names, rebalance_timeout=60_000, topic_partitions=owned)
+    await _beat(s, epoch=epoch, **names, topic_partitions=owned)
+    await _beat(s, epoch=epoch, rebalance_timeout=0)
     await _beat(s, epoch=epoch - 1)
     await _beat(s, epoch=epoch + 1)
     await _beat(s, epoch=-1)
@@ -35,7 +50,7 @@ async def a_life(s: Session) -> None:
 @scenario(API)
 async def members_share(s: Session) -> None:
     topic = await s.topic("t", 4)
-    first = await _beat(s, "member-1", subscribed_topic_names=[topic.name])
+    first = await _join(s, "member-1", subscribed_topic_names=[topic.name])
     epoch = first["member_epoch"]
     await _beat(s, "member-1", epoch, topic_partitions=first["assignment"]["topic_partitions"])
     second = await _beat(s, "member-2", subscribed_topic_names=[topic.name])
@@ -85,7 +100,31 @@ async def bad_requests(s: Session) -> None:
 @scenario(API)
 async def a_rebalance_timeout_of_nothing(s: Session) -> None:
     topic = await s.topic("t")
-    await _beat(s, subscribed_topic_names=[topic.name], rebalance_timeout=0)
+    names: dict[str, Any] = {"subscribed_topic_names": [topic.name]}
+    await _beat(s, **names, rebalance_timeout=-2)
+    joined = await _join(s, **names, rebalance_timeout=0)
+    await _beat(s, epoch=joined["member_epoch"])
+
+
+@scenario(API)
+async def a_member_that_keeps_what_it_has(s: Session) -> None:
+    topic = await s.topic("t", 2)
+    await s.topic("u")
+    first = await _join(s, "member-1", subscribed_topic_names=[topic.name])
+    owned = first["assignment"]["topic_partitions"]
+    epoch = first["member_epoch"]
+    await _beat(s, "member-1", epoch, topic_partitions=owned)
+    await _join(s, "member-2", subscribed_topic_names=[s.name("u")])
+    # Another epoch, and nothing else that is new.
+    told = await s.call_until(
+        lambda one: one["member_epoch"] != epoch,
+        API,
+        s.version,
+        group_id=s.name("g"),
+        member_id="member-1",
+        member_epoch=epoch,
+    )
+    s.keep([told["error_code"], told["assignment"]])
 
 
 @scenario(API, only=range(1, 2))
@@ -100,10 +139,14 @@ async def patterns(s: Session) -> None:
 async def static_members(s: Session) -> None:
     topic = await s.topic("t")
     names: dict[str, Any] = {"subscribed_topic_names": [topic.name]}
-    joined = await _beat(s, "member-1", **names, instance_id="one")
+    joined = await _join(s, "member-1", **names, instance_id="one")
     epoch = joined["member_epoch"]
     await _beat(s, "member-2", **names, instance_id="one")
-    await _beat(s, "member-1", epoch, instance_id="two")
+    for wrong in (epoch, epoch + 7, -1, -2):
+        await _beat(s, "member-1", wrong, instance_id="two")
+        await _beat(s, "nobody", wrong, instance_id="one")
+    await _beat(s, "member-1", -2)
+    await _beat(s, "member-1", epoch)
     await _beat(s, "member-1", epoch, instance_id="one")
     await _beat(s, "member-1", -2, instance_id="one")
     await _beat(s, "member-2", **names, instance_id="one")

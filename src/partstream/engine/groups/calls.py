@@ -68,11 +68,13 @@ class View:
     """Those of `target` that others own."""
     next_deadline_ms: int
     written: bytes
+    moved_from: int | None = None
+    """The `seq` that the row had, if all that this very call did was to move its epoch on."""
 
     @classmethod
     def decode(cls, reply: Sequence[Any]) -> View:
         """A view from a script's answer."""
-        raw, target, epoch, target_epoch, seen, busy, next_deadline, written = reply
+        raw, target, epoch, target_epoch, seen, busy, next_deadline, written, *moved = reply
         return cls(
             raw,
             MemberRow.decode(raw.decode()),
@@ -83,6 +85,7 @@ class View:
             frozenset(map(decode_partition, busy.decode().split())),
             next_deadline,
             written,
+            int(moved[0]) if moved else None,
         )
 
 

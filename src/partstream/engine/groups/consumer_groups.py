@@ -107,7 +107,17 @@ class ConsumerGroups(Membership):
     async def fetch_offsets(
         self, group_id: str, partitions: Iterable[TopicIdPartition] | None = None
     ) -> dict[TopicIdPartition, OffsetAndMetadata]:
-        """Committed offsets: of these partitions, or all; those without one are left out."""
+        """Committed offsets: of these partitions, or all; those without one are left out.
+
+        A negative one, which clients of Kafka can commit, is none.
+        """
+        found = await self._offsets.fetch(group_id, partitions)
+        return {partition: at for partition, at in found.items() if at.offset >= 0}
+
+    async def fetch_committed(
+        self, group_id: str, partitions: Iterable[TopicIdPartition] | None = None
+    ) -> dict[TopicIdPartition, OffsetAndMetadata]:
+        """As `fetch_offsets`, but whatever was committed, also where it is negative."""
         return await self._offsets.fetch(group_id, partitions)
 
     async def reset(

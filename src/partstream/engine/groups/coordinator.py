@@ -16,7 +16,7 @@ from partstream.engine.groups.calls import GroupCalls, View
 from partstream.engine.topics import Topics
 from partstream.errors import FencedMemberEpoch, UnknownMemberId
 from partstream.groups.consumer import reconcile
-from partstream.groups.requests import JOIN, LEAVE, HeartbeatRequest, check
+from partstream.groups.requests import JOIN, LEAVE, UNSAID, HeartbeatRequest, check
 from partstream.groups.rows import Partitions, Subscription, TopicIdPartition
 from partstream.store.store import Store
 
@@ -73,7 +73,7 @@ class Membership:
         *,
         instance_id: str | None = None,
         rack: str | None = None,
-        rebalance_timeout_ms: int = -1,
+        rebalance_timeout_ms: int = UNSAID,
         client_id: str = "",
         host: str = "",
         subscribed_topics: Sequence[str] | None = None,
@@ -154,15 +154,16 @@ class Membership:
             # Nothing has changed since the answer that `seen` comes from, which was confirmed.
             interval = _sooner(times.interval_ms, view)
             return Heartbeat(request.member_id, request.member_epoch, interval, None, seen or 0)
-        before = view.row
-        missed = request.member_epoch != before.epoch
+        before, heard = view.row, view.row.seq if view.moved_from is None else view.moved_from
+        missed = request.member_epoch != before.epoch and view.moved_from is None
         if missed:
             _check_owned(request, view)
         if await self._subscribe(request):
             view = await self.calls.look(request.group_id, request.member_id)
         if not missed:
             view = await self._advance(request, view, seen)
-        news = missed or view.row != before or (seen is not None and seen != view.row.seq)
+        news = missed or request.is_full or view.row.assigned != before.assigned
+        news = news or (seen is not None and seen != heard)
         return await self._answer(request, times, view, news=news)
 
     async def _leave(self, request: HeartbeatRequest) -> Heartbeat:
@@ -262,7 +263,7 @@ def _merged(before: Subscription, request: HeartbeatRequest) -> Subscription:
         after = replace(after, regex=request.subscribed_regex or None)
     if request.assignor is not None:
         after = replace(after, assignor=request.assignor)
-    if request.rebalance_timeout_ms > 0:
+    if request.rebalance_timeout_ms != UNSAID:
         after = replace(after, rebalance_timeout_ms=request.rebalance_timeout_ms)
     return after
 

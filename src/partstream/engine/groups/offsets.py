@@ -9,7 +9,6 @@ from partstream.engine.groups.calls import GroupCalls
 from partstream.errors import (
     GroupIdNotFound,
     GroupSubscribedToTopic,
-    InvalidRequest,
     NonEmptyGroup,
     UnknownMemberId,
 )
@@ -74,7 +73,6 @@ class Offsets:
             FencedMemberEpoch: the member has left or joined again since.
             RebalanceInProgress: another member owns one of the partitions now.
             OffsetMetadataTooLarge: metadata of more than 4,096 bytes.
-            InvalidRequest: an offset is negative.
             IllegalGeneration: the group is a classic one, and the committer is not a member of
                 this generation.
         """
@@ -86,10 +84,6 @@ class Offsets:
         instance = "" if instance_id is None else encode_instance(instance_id)
         rows: list[str | int] = []
         for partition, position in offsets.items():
-            if position.offset < 0:
-                raise InvalidRequest(
-                    f"offset {position.offset} of partition {partition} is negative"
-                )
             check_metadata(position.metadata)
             rows += [encode_partition(partition), f"{position.offset}|{position.leader_epoch}"]
             rows.append(position.metadata)
@@ -120,7 +114,10 @@ class Offsets:
     async def fetch(
         self, group_id: str, partitions: Iterable[TopicIdPartition] | None = None
     ) -> dict[TopicIdPartition, OffsetAndMetadata]:
-        """Committed offsets: of these partitions, or all; those without one are left out."""
+        """Committed offsets: of these partitions, or all; those without one are left out.
+
+        Negative ones, which clients of Kafka can commit, are there as they are.
+        """
         check_group_id(group_id)
         key = self._calls.keys(group_id).offsets
         if partitions is None:

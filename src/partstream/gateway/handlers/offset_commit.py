@@ -7,7 +7,6 @@ from typing import Any
 
 from partstream.errors import (
     GroupIdNotFound,
-    InvalidRequest,
     PartstreamError,
     StaleMemberEpoch,
     UnknownMemberId,
@@ -43,8 +42,6 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
                 )
                 metadata = asked.committed_metadata or ""
                 check_metadata(metadata)
-                if asked.committed_offset < 0:
-                    raise InvalidRequest(f"offset {asked.committed_offset}")
                 offsets[partition.topic_id, partition.index] = OffsetAndMetadata(
                     asked.committed_offset, metadata, asked.committed_leader_epoch
                 )

@@ -62,7 +62,7 @@ async def _check_member(broker: Broker, asked: Struct) -> None:
 
 
 async def _all(broker: Broker, call: Call, group_id: str) -> list[dict[str, Any]]:
-    committed = await broker.groups.fetch_offsets(group_id)
+    committed = await broker.groups.fetch_committed(group_id)
     names = {topic.id: topic for topic in (await broker.topics.all()).values()}
     found: dict[str, list[dict[str, Any]]] = {}
     for (topic_id, number), position in sorted(committed.items()):
@@ -75,7 +75,7 @@ async def _all(broker: Broker, call: Call, group_id: str) -> list[dict[str, Any]
 
 async def _some(broker: Broker, call: Call, asked: Struct) -> list[dict[str, Any]]:
     wanted = [await _wanted(broker, call, topic) for topic in asked.topics]
-    committed = await broker.groups.fetch_offsets(
+    committed = await broker.groups.fetch_committed(
         asked.group_id,
         [
             (one.topic.id, number)

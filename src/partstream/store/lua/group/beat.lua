@@ -9,8 +9,8 @@
 -- ARGV[6]  seen         the seq of its row that the member knows; empty if it does not say
 -- ARGV[7]  fingerprint  of the topics, as the caller knows them
 --
--- Returns  ms until the next deadline of the group if all is quiet, else the view; or an error
---          code: 25 UNKNOWN_MEMBER_ID, 82 FENCED_INSTANCE_ID, 110 FENCED_MEMBER_EPOCH
+-- Returns  ms until the next deadline of the group if all is quiet, else the view, and behind it the
+--          seq of the row before if its epoch has moved on here; or an error code: 25 UNKNOWN_MEMBER_ID, 82 FENCED_INSTANCE_ID, 110 FENCED_MEMBER_EPOCH
 --
 -- The hot one: a member of a group at rest costs the first part and nothing else. It expires
 -- nobody, so a member that is late itself, but has not been missed, lives on.
@@ -37,11 +37,12 @@ if row and group[1] == ARGV[3] and group[2] == ARGV[3] and group[3] == ARGV[7] t
 end
 --@include includes/replication.lua
 --@include includes/group.lua
-if ARGV[5] ~= '' and group[4] and group[4] ~= member then
+if ARGV[5] ~= '' and group[4] ~= member then
+  if not group[4] then return refuse(25, 'there is no instance ' .. ARGV[5] .. ' in the group') end
   return refuse(82, 'instance ' .. ARGV[5] .. ' is now member ' .. group[4])
 end
 if not applied(member) then return refuse(25, 'member ' .. member .. ' is not in the group') end
-local epoch, previous, _, incarnation, state, assigned = parse(row)
+local epoch, previous, seq, incarnation, state, assigned = parse(row)
 if epoch == '-2' or (ARGV[3] ~= epoch and ARGV[3] ~= previous) then
   return refuse(110, 'member ' .. member .. ' is at epoch ' .. epoch .. ', not ' .. ARGV[3])
 end
@@ -55,5 +56,8 @@ redis.call('ZADD', DEADLINES, text(now + session), 's:' .. member)
 if ARGV[3] == epoch and state == 'S' and group[1] == group[2] and epoch ~= group[2]
   and (redis.call('HGET', TARGET, member) or '') == assigned then
   write_row(member, group[2], epoch, incarnation, 'S', assigned, '')
+  local moved = view(member)
+  moved[9] = seq
+  return moved
 end
 return view(member)

@@ -14,7 +14,10 @@
 local member = ARGV[2]
 if ARGV[3] ~= '' then
   local holder = redis.call('HGET', GROUP, 'i:' .. ARGV[3])
-  if holder and holder ~= member then
+  if not holder then
+    return refuse(25, 'there is no instance ' .. ARGV[3] .. ' in the group')
+  end
+  if holder ~= member then
     return refuse(82, 'instance ' .. ARGV[3] .. ' is now member ' .. holder)
   end
 end
