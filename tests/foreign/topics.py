@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -106,12 +107,14 @@ class Topics:
         )
 
 
-async def compacted(topics: Topics, url: str, namespace: str, name: str, keys: int) -> None:
-    """Clean a topic until nothing is left of it but the last records of so many keys."""
+async def compacted(topics: Topics, url: str, namespace: str, *names: str) -> None:
+    """Clean topics until nothing is left of them but the last record of every key."""
 
-    async def is_small() -> bool:
+    async def is_small(name: str) -> bool:
         await admin.compact_topic(name)
-        return len(await asyncio.to_thread(topics.records, name)) <= keys
+        records = await asyncio.to_thread(topics.records, name)
+        return len(records) == len({(record.partition(), record.key()) for record in records})
 
     async with Admin(url, namespace=namespace) as admin:
-        await until(is_small, within=SOON, every=0.2)
+        for name in names:
+            await until(functools.partial(is_small, name), within=SOON, every=0.2)
