@@ -115,14 +115,6 @@ DELIBERATE: tuple[Difference, ...] = (
         "none (INVALID_RECORD).",
     ),
     Difference(
-        "produce/times",
-        "6.responses.0.*",
-        _accepted,
-        "`message.timestamp.before.max.ms` and `message.timestamp.after.max.ms` are held against "
-        "the first and the largest timestamp of a batch, which its header has. Kafka looks at "
-        "every record.",
-    ),
-    Difference(
         "produce/too_few_replicas",
         "*.responses.0.*",
         _accepted,

@@ -25,7 +25,7 @@ _SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     "message.max.bytes": "1048588",
 }
-_API_VERSIONS, _FIND_COORDINATOR, _DESCRIBE_CONFIGS = 18, 10, 32
+_API_VERSIONS, _FIND_COORDINATOR, _DESCRIBE_CONFIGS, _INIT_PRODUCER_ID = 18, 10, 32, 22
 _BROKER = 4
 NODE = 1
 """The id of the broker."""
@@ -59,6 +59,12 @@ async def check(address: Address) -> None:
             _FIND_COORDINATOR,
             key_type=0,
             coordinator_keys=["warm-up"],
+        )
+        await session.call_until(
+            lambda one: one["error_code"] == "NONE",
+            _INIT_PRODUCER_ID,
+            transactional_id=None,
+            transaction_timeout=60_000,
         )
         await session.topic("warm-up")
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+
+from partstream.config.topic import TopicConfig
 from partstream.engine.partition import Partition, Topic
 from partstream.engine.reading import StoredBatch
 from partstream.errors import (
     CorruptRecord,
     InvalidRecord,
+    InvalidTimestamp,
     InvalidTxnState,
     PartstreamError,
     UnsupportedCompressionType,
@@ -26,6 +31,8 @@ _ZSTD_SINCE = 7
 _MAX_DECOMPRESSED = 64 << 20
 _MAX_LOOKED_INTO = 4 << 20
 _PREFIX = 16
+_NO_TIMESTAMP = -1
+_DEFAULTS = TopicConfig()
 _FIRST = 3
 """So many errors of records are named in the text of a batch's."""
 
@@ -99,13 +106,15 @@ def _end(records: bytes, begin: int) -> int:
 
 
 def checked(topic: Topic, partition: Partition, batch: bytes) -> bytes:
-    """A batch as it is to be stored. Its records are not looked at, unless each needs a key.
+    """A batch as it is to be stored. Its records are not looked at, unless the topic asks for that:
+    each needs a key, or times that are not the default ones.
 
     Raises:
         InvalidRecord: its header contradicts itself, or a client may not send it.
         CorruptRecord: it is damaged.
         UnsupportedCompressionType: it is compressed in a way that nobody knows.
         InvalidTxnState: it belongs to a transaction.
+        InvalidTimestamp: the topic says how old or how far ahead records may be, and some are not.
         RecordsRefused: the topic is compacted, and records have no key.
     """
     header.check_crc(batch)
@@ -137,31 +146,50 @@ def checked(topic: Topic, partition: Partition, batch: bytes) -> bytes:
         )
     if head.timestamp_type:
         batch = header.with_create_time(batch)
+    if _bounds_times(topic.config) and _misdated(topic, batch, _MAX_DECOMPRESSED):
+        raise InvalidTimestamp("a timestamp of the batch is out of range")
     return _recompressed(topic, batch, head)
 
 
-def misdated(topic: Topic, batch: bytes, now_ms: int) -> list[tuple[int, str]]:
+def misdated(topic: Topic, batch: bytes) -> list[tuple[int, str]]:
     """Which records of a batch that was refused for its timestamps have such: number and reason.
 
     A batch that is large when it is unpacked is not looked into; its first record stands for all.
     """
-    config = topic.config
+    with suppress(PartstreamError):
+        if found := _misdated(topic, batch, _MAX_LOOKED_INTO):
+            return found
+    return [(0, "A timestamp of the batch is out of range.")]
+
+
+def _bounds_times(config: TopicConfig) -> bool:
+    """Whether a batch's header is not enough. The largest timestamp, which it has, is all that the
+    default bounds ask for."""
+    return config.message_timestamp_type == "CreateTime" and (
+        config.message_timestamp_before_max_ms < _DEFAULTS.message_timestamp_before_max_ms
+        or config.message_timestamp_after_max_ms < _DEFAULTS.message_timestamp_after_max_ms
+    )
+
+
+def _misdated(topic: Topic, batch: bytes, max_decompressed: int) -> list[tuple[int, str]]:
+    """As `misdated`, of any batch.
+
+    Raises:
+        CorruptRecord, RecordTooLarge, UnsupportedCompressionType: it cannot be read.
+    """
+    config, now_ms = topic.config, int(time.time() * 1000)
     least = now_ms - config.message_timestamp_before_max_ms
     most = now_ms + config.message_timestamp_after_max_ms
-    try:
-        records = decode(batch, topic.name, 0, 0, max_decompressed=_MAX_LOOKED_INTO)
-    except PartstreamError:
-        records = []
-    found = [
+    records = decode(batch, topic.name, 0, 0, max_decompressed=max_decompressed)
+    return [
         (
             number,
             f"Timestamp {record.timestamp} of message with offset {number} is out of range. The "
             f"timestamp should be within [{least}, {most}]",
         )
         for number, record in enumerate(records)
-        if not least <= record.timestamp <= most
+        if record.timestamp != _NO_TIMESTAMP and not least <= record.timestamp <= most
     ]
-    return found or [(0, "A timestamp of the batch is out of range.")]
 
 
 def _recompressed(topic: Topic, batch: bytes, head: header.BatchHeader) -> bytes:

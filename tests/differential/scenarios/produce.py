@@ -146,6 +146,11 @@ async def times(s: Session) -> None:
     await _send(s, bounded, batch(b"b"))
     mixed = [(at, None, b"v", ()) for at in (_now(), _OLD, _now(), _OLD)]
     await _send(s, bounded, encode(mixed, 0))
+    await _send(s, bounded, encode([(_now(), None, b"v", ())] * 3, 1))
+    await _send(s, bounded, encode(mixed, 1))
+    nearer = await s.topic("nearer", message_timestamp_after_max_ms="1000")
+    ahead = [(_now() + more, None, b"v", ()) for more in (0, 600_000, 0)]
+    await _send(s, nearer, encode(ahead, 0))
     await _read(s, topic)
 
 

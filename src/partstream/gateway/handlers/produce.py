@@ -8,7 +8,6 @@ of the connection may follow at once, and order holds.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from struct import Struct
@@ -302,7 +301,7 @@ def _explained(
     if isinstance(error, RecordsRefused):
         return str(error), error.rows
     if isinstance(error, InvalidTimestamp) and sent.topic is not None and sent.batch is not None:
-        records = misdated(sent.topic, sent.batch, int(time.time() * 1000))
+        records = misdated(sent.topic, sent.batch)
         return "One or more records have been rejected due to invalid timestamp", records
     if error is None or not error.args or isinstance(error, _PLAIN) or sent.batch is not None:
         return None, []
