@@ -73,7 +73,13 @@ def test_flags_go_before_the_environment_and_that_before_the_file(tmp_path: Path
         ({"admin.listen": "9090"}, "admin_listen='9090': expected HOST:PORT"),
         ({"broker.rack": "a|b"}, "broker_rack='a|b'"),
         ({"default.replication.factor": "0"}, "default_replication_factor='0': expected at least"),
-        ({"max.connections.per.ip": "-1"}, "max_connections_per_ip='-1': expected at least 1"),
+        ({"max.connections.per.ip": "-1"}, "max_connections_per_ip='-1': expected at least 0"),
+        ({"max.connections.per.ip": "0"}, "expected max_connections_per_ip_overrides, too"),
+        ({"max.connections.per.ip.overrides": "h"}, "'h': expected HOST:N"),
+        ({"max.connections.per.ip.overrides": "h:-1"}, "'h:-1': expected HOST:N"),
+        ({"max.connections.per.ip.overrides": "a/b:1"}, "'a/b:1': expected HOST:N"),
+        ({"max.connections.per.ip.overrides": "h:2147483648"}, "expected at most 2147483647"),
+        ({"max.connections.per.ip.overrides": "h:1,h:2"}, "'h' is there twice"),
     ],
 )
 def test_what_is_wrong_is_named(properties: dict[str, str], said: str) -> None:

@@ -250,6 +250,26 @@ async def test_so_many_connections_from_one_address(redis_url: str, namespace: s
             assert (await three.ask(18, 0)).error_code == 0
 
 
+async def test_other_limits_for_single_addresses(redis_url: str, namespace: str) -> None:
+    limits = {"max_connections_per_ip": 0, "max_connections_per_ip_overrides": "localhost:2"}
+    async with gateway(redis_url, namespace, **limits) as running:
+        let_in = [await Client.connect(running) for _ in range(2)]
+        for client in let_in:
+            assert (await client.ask(18, 0)).error_code == 0
+        async with await Client.connect(running) as third:
+            assert await third.frame() == b""
+        for client in let_in:
+            client.writer.close()
+        await until(lambda: not running._connections)
+
+
+async def test_a_host_that_cannot_be_looked_up(redis_url: str, namespace: str) -> None:
+    limits = {"max_connections_per_ip_overrides": "a..b:2"}
+    with pytest.raises(ConfigError, match=r"'a\.\.b'"):
+        async with gateway(redis_url, namespace, **limits):
+            pass
+
+
 async def test_connections_are_counted_before_their_handshake(
     redis_url: str, namespace: str, authority: Authority
 ) -> None:

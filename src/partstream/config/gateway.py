@@ -13,6 +13,7 @@ from partstream.config.common import (
     Milliseconds,
     PositiveMilliseconds,
 )
+from partstream.config.connection_limits import parse_limits
 from partstream.config.gateway_tls import ListenerTlsConfig
 from partstream.config.listeners import (
     SSL,
@@ -112,8 +113,15 @@ class GatewayConfig(ListenerTlsConfig):
     max_connections: int = Field(default=20_000, ge=1, le=INT32_MAX)
     """Connections at a time; further ones are closed at once. Kafka's default is no limit."""
 
-    max_connections_per_ip: int = Field(default=INT32_MAX, ge=1, le=INT32_MAX)
-    """Connections at a time from one address; further ones are closed at once."""
+    max_connections_per_ip: int = Field(default=INT32_MAX, ge=0, le=INT32_MAX)
+    """Connections at a time from one address; further ones are closed at once.
+
+    0, where there are overrides: from no other address than those.
+    """
+
+    max_connections_per_ip_overrides: str = ""
+    """Other limits for single hosts, by name or address: `HOST:N,HOST:N`. Names are looked up when
+    the gateway starts."""
 
     connections_max_idle_ms: PositiveMilliseconds = 600_000
     """After how long without a request a connection is closed."""
@@ -158,6 +166,26 @@ class GatewayConfig(ListenerTlsConfig):
         """`advertised` for each listener by its name; None: where it listens."""
         protocols = parse_protocols(self.listener_security_protocol_map)
         return addresses_told(self.advertised, self.listeners, protocols)
+
+    @property
+    def connections_per_host(self) -> dict[str, int]:
+        """`max_connections_per_ip_overrides`, taken apart."""
+        return parse_limits(self.max_connections_per_ip_overrides)
+
+    @field_validator("max_connections_per_ip_overrides")
+    @classmethod
+    def _limits(cls, value: str) -> str:
+        parse_limits(value)
+        return value
+
+    @model_validator(mode="after")
+    def _somebody_may_connect(self) -> GatewayConfig:
+        if not self.max_connections_per_ip and not self.connections_per_host:
+            raise ValueError(
+                "max_connections_per_ip=0: expected max_connections_per_ip_overrides, too: nobody "
+                "could connect"
+            )
+        return self
 
     @field_validator("admin_listen")
     @classmethod

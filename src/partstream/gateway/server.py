@@ -16,7 +16,7 @@ from partstream.engine.retention import Sweeper
 from partstream.engine.topics import Topics
 from partstream.gateway.broker import Broker
 from partstream.gateway.connection import Connection
-from partstream.gateway.door import Door
+from partstream.gateway.door import Door, addresses_of
 from partstream.gateway.epochs import Epochs
 from partstream.gateway.listening import Listening
 from partstream.gateway.meter import Meter
@@ -125,6 +125,7 @@ class Gateway:
     async def _start(self) -> None:
         config = self.config
         use_re2()
+        self._door.limits = await addresses_of(config.connections_per_host)
         self._bind()
         connection = config.connection()
         if self._observer is not None:
