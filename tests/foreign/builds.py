@@ -128,7 +128,13 @@ def python(client: str, *requirements: str) -> tuple[str, ...]:
 
     Without requirements it is the environment of the tests.
     """
-    module = ("-W", "ignore", "-m", f"tests.foreign.python.{client}_client")
+    return python_program(f"{client}_client", *requirements)
+
+
+@functools.cache
+def python_program(name: str, *requirements: str) -> tuple[str, ...]:
+    """The command that runs a program of tests.foreign.python, likewise."""
+    module = ("-W", "ignore", "-m", f"tests.foreign.python.{name}")
     if not requirements:
         return (sys.executable, *module)
     interpreter = _python_3_11()
@@ -138,8 +144,8 @@ def python(client: str, *requirements: str) -> tuple[str, ...]:
         pip = [folder / "venv/bin/python", "-m", "pip", "install", "--quiet", *requirements]
         _run([*pip, "--disable-pip-version-check"], tries=_TRIES)
 
-    name = f"python-{requirements[0].replace('==', '-')}"
-    folder = _made(name, [*requirements, str(interpreter)], make)
+    kept = f"python-{requirements[0].replace('==', '-')}"
+    folder = _made(kept, [*requirements, str(interpreter)], make)
     return (str(folder / "venv/bin/python"), *module)
 
 
@@ -202,19 +208,35 @@ def _run(command: Sequence[object], *, cwd: Path = ROOT, tries: int = 1) -> None
     raise RuntimeError(f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}")
 
 
+def connect() -> tuple[str, ...]:
+    """The command that runs a class of Kafka Connect."""
+    return java_class(NEWEST_JAVA, "connect")
+
+
+def faust() -> tuple[str, ...]:
+    """The command that runs our application on Faust."""
+    return python_program("faust_table", "faust-streaming==0.15.3")
+
+
+def quix() -> tuple[str, ...]:
+    """The command that runs our application on Quix Streams."""
+    return python_program("quix_totals", "quixstreams==3.28.1")
+
+
 def main() -> None:
     """Make all that tests run on, ahead of them; say what cannot be made here, and why."""
     from tests.foreign.kinds import KINDS  # noqa: PLC0415 (it is made of what is here)
 
     failed = False
-    for kind in KINDS:
+    programs = {"Kafka Connect": connect, "Faust": faust, "Quix Streams": quix}
+    for name, make in {**{kind.name: kind.command for kind in KINDS}, **programs}.items():
         try:
-            kind.command()
+            make()
         except (pytest.skip.Exception, pytest.fail.Exception) as error:
             failed |= isinstance(error, pytest.fail.Exception)
-            print(f"{kind.name}: {error.msg}")
+            print(f"{name}: {error.msg}")
         else:
-            print(f"{kind.name}: ready")
+            print(f"{name}: ready")
     sys.exit(failed)
 
 

@@ -16,7 +16,7 @@ import pytest
 from partstream.embedded.ports import free_port
 from tests.foreign.applications import Application, application
 from tests.foreign.brokers import Serve
-from tests.foreign.builds import NEWEST_JAVA, java_class
+from tests.foreign.builds import connect
 from tests.foreign.groups import QUICK, SOON
 from tests.foreign.topics import Topics, compacted
 from tests.waiting import until
@@ -60,9 +60,8 @@ class Worker:
 
     def run(self) -> AbstractAsyncContextManager[Application]:
         """A process of it."""
-        command = java_class(NEWEST_JAVA, "connect")
         return application(
-            (*command, f"{CLASSES}.cli.ConnectDistributed", str(self._file)), self._log
+            (*connect(), f"{CLASSES}.cli.ConnectDistributed", str(self._file)), self._log
         )
 
     async def hears(self, method: str, path: str, body: Any = None) -> Any:

@@ -117,4 +117,5 @@ async def compacted(topics: Topics, url: str, namespace: str, *names: str) -> No
 
     async with Admin(url, namespace=namespace) as admin:
         for name in names:
+            await admin.alter_config(name, {"segment.ms": 100})  # or the last one is left alone
             await until(functools.partial(is_small, name), within=SOON, every=0.2)
