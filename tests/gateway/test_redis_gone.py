@@ -11,8 +11,10 @@ import pytest
 from partstream.embedded.server import EmbeddedServer
 from partstream.gateway.codec import Struct
 from partstream.gateway.server import Gateway
-from tests.gateway.gateways import Client, create, fetch_values, gateway, produce
+from tests.engine.logs import replace
+from tests.gateway.gateways import Client, create, fetch_values, gateway, produce, request
 from tests.gateway.records import batch, values
+from tests.waiting import until
 
 pytestmark = [pytest.mark.faults, pytest.mark.deadline(120)]
 
@@ -119,3 +121,37 @@ async def test_batches_behind_one_that_was_not_written_are_to_be_tried_again(
         await full(now=False)
         assert [await code(sequence) for sequence in (2, 3, 1, 2)] == [56, 56, 0, 0]
         assert [await code(sequence) for sequence in (9, 4, 3, 4)] == [45, 45, 0, 0]
+
+
+async def test_batches_behind_one_whose_fate_is_unknown_are_not_forgotten(
+    fresh_server: EmbeddedServer, namespace: str
+) -> None:
+    """The connection ends with the first of them; what became of the others is heard, by nobody."""
+    async with gateway(fresh_server.url, namespace) as running:
+        async with await Client.connect(running) as client:
+            await create(client, "t", 2)
+            first = batch(b"first", producer_id=7, producer_epoch=0, base_sequence=0)
+            for index in (0, 1):
+                await produce(client, "t", first, partition=index)
+            fresh_server.pause()
+            submit, answers = running.broker.log.submit, list[Any]()
+
+            def noted(*args: Any, **kwargs: Any) -> Any:
+                answers.append(submit(*args, **kwargs))
+                return answers[-1]
+
+            replace(running.broker.log, "submit", noted)
+            for sequence in (1, 2, 3):
+                one = batch(b"v", producer_id=7, producer_epoch=0, base_sequence=sequence)
+                rows = [{"index": index, "records": one} for index in (0, 1)]
+                topics = [{"name": "t", "partition_data": rows}]
+                asked = {"transactional_id": None, "acks": 1, "timeout": 5_000}
+                client.send(request(0, 9, {**asked, "topic_data": topics}))
+            (connection,) = running._connections
+            await until(lambda: len(connection._owed) == 3)
+            fresh_server.kill()
+            assert await client.frame() == b"", "disconnected"
+        await until(lambda: not running._connections)
+        assert len(answers) == 6
+        assert not any(answer._log_traceback for answer in answers), "asyncio will complain of it"
+        await asyncio.to_thread(fresh_server.start)

@@ -8,8 +8,9 @@ of the connection may follow at once, and order holds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import suppress
+from functools import partial
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -91,6 +92,16 @@ class _Settings(NamedTuple):
     unwritten: Unwritten
 
 
+class _Later:
+    """An answer that nobody works on before somebody waits for it: the connection may end first."""
+
+    def __init__(self, begin: Callable[[], Coroutine[Any, Any, Parts | None]]) -> None:
+        self._begin = begin
+
+    def __await__(self) -> Generator[Any, Any, Parts | None]:
+        return self._begin().__await__()
+
+
 async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
     """Send every batch to the log; the answer comes when the log has answered."""
     wire = Wire(data, at, flexible=call.version >= FLEXIBLE)
@@ -111,7 +122,7 @@ async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
                 partitions.append(await _send(broker, settings, name or "", index, records))
         wire.tags()
         sent.append((name, partitions))
-    return _answer(broker, call, settings, unwritten.enter(), sent)
+    return _Later(partial(_answer, broker, call, settings, unwritten.enter(), sent))
 
 
 async def _send(
@@ -134,9 +145,16 @@ async def _send(
             answer = broker.log.submit(partition, batch, ANY, least_replicas=least)
         if answer is None:
             raise StoreUnavailable("the connection to Redis was lost again")
+        # A connection that ends forgets those that it has not looked at yet.
+        answer.add_done_callback(_heard)
     except PartstreamError as error:
         return _Sent(index, name, records, topic, sent, error=error)
     return _Sent(index, name, records, topic, sent, answer)
+
+
+def _heard(answer: asyncio.Future[list[Any]]) -> None:
+    if not answer.cancelled():
+        answer.exception()
 
 
 async def _topic(broker: Broker, version: int, name: str) -> Topic:
