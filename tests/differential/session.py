@@ -165,7 +165,7 @@ class Session:
         """Send a request, at the newest version unless one is given; the answer is not kept."""
         at = _NEWEST[key] if version is None else version
         body = bytes(codec.request(key, at, _NEWEST[key]).encode(values))
-        answer = await self._exchange(frame(key, at, body))
+        answer = await self.exchange(frame(key, at, body))
         found: Answer = read(key, at, answer)
         return found
 
@@ -194,7 +194,7 @@ class Session:
     async def raw(self, data: bytes, *, read_as: int | None = None) -> None:
         """Send a frame as it is, and keep the answer, read as that version."""
         begun = _now()
-        answer = await self._exchange(data)
+        answer = await self.exchange(data)
         at = self.version if read_as is None else read_as
         self.keep(read(self.api, at, answer), since=begun)
 
@@ -203,7 +203,8 @@ class Session:
         self.names.now = (_now() if since is None else since - 5_000, _now() + 5_000)
         self.heard.append(self.names.normal(answer))
 
-    async def _exchange(self, data: bytes) -> bytes:
+    async def exchange(self, data: bytes) -> bytes:
+        """Send a frame as it is; the frame of the answer, empty if the server hangs up."""
         if self._line is None:
             self._line = await self.line()
         answer = await self._line.exchange(data)

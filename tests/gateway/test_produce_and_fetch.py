@@ -460,3 +460,21 @@ async def test_every_producer_gets_an_id_of_its_own(redis_url: str, namespace: s
             ids.add(answer.producer_id)
         assert len(ids) == 6
         assert (await client.ask(22, 4, transactional_id="tx")).error_code == 15
+
+
+@pytest.mark.parametrize("version", [8, 13])
+async def test_of_a_request_that_is_cut_off_nothing_is_appended(
+    redis_url: str, namespace: str, version: int
+) -> None:
+    async with gateway(redis_url, namespace) as running, await Client.connect(running) as client:
+        topic_id = await create(client, "t", 2)
+        named = {"topic_id": topic_id} if version >= 13 else {"name": "t"}
+        rows = [{"index": index, "records": batch(b"v")} for index in range(2)]
+        data = [{**named, "partition_data": rows}]
+        whole = request(0, version, {"acks": -1, "timeout": 1_000, "topic_data": data})
+        async with await Client.connect(running) as other:
+            other.send(struct.pack(">i", len(whole) - 5) + whole[4:-1])
+            assert await other.frame() == b""
+        for partition in range(2):
+            row = await fetch(client, "t", 0, partition=partition)
+            assert (row.error_code, row.high_watermark) == (0, 0)

@@ -132,7 +132,7 @@ def _array(
     def read(source: Input, at: int) -> tuple[Any, int]:
         count, at = read_length(source, at)
         if count < 0:
-            if not optional or count < -1:
+            if not optional:
                 raise Malformed(f"an array at {at} that must not be null is")
             return None, at
         if count * least_size > source.size - at:

@@ -92,7 +92,7 @@ _int16, _write_int16 = _number(">h")
 _int32, _write_int32 = _number(">i")
 
 
-# Lengths: null is -1, or 0 in the compact form, which adds one.
+# Lengths: null is -1, as any other negative number is, or 0 in the compact form, which adds one.
 
 
 def _compact_length(source: Input, at: int) -> tuple[int, int]:
@@ -118,7 +118,7 @@ def _text(kind: str, flexible: bool, optional: bool) -> tuple[Reader, Writer]:
     def read(source: Input, at: int) -> tuple[Any, int]:
         length, at = read_length(source, at)
         if length < 0:
-            if not optional or length < -1:
+            if not optional:
                 raise Malformed(f"a {kind} at {at} that must not be null is")
             return None, at
         end = source.need(at, length)

@@ -68,7 +68,14 @@ class Wire:
         value: int = self.fixed(_INT64)[0]
         return value
 
-    def string(self) -> str | None:
+    def string(self) -> str:
+        """A string that must not be null."""
+        text = self.nullable_string()
+        if text is None:
+            raise Malformed(f"a string at {self.at} that must not be null is")
+        return text
+
+    def nullable_string(self) -> str | None:
         """A string, or null."""
         length = self._compact() if self.flexible else self.int16()
         if length < 0:
@@ -88,8 +95,10 @@ class Wire:
         return None if length < 0 else self._take(length)
 
     def count(self, least_size: int) -> int:
-        """How many elements of at least that size an array has; null is none."""
-        count = max(0, self._compact() if self.flexible else self.int32())
+        """How many elements of at least that size an array has, which must not be null."""
+        count = self._compact() if self.flexible else self.int32()
+        if count < 0:
+            raise Malformed(f"an array at {self.at} that must not be null is")
         if count * least_size > self.source.size - self.at:
             raise Malformed(f"an array of {count}, and {self.source.size - self.at} bytes are left")
         return count

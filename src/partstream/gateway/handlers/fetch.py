@@ -116,9 +116,24 @@ def _read(wire: Wire, version: int) -> _Request:
             asked = _read_partition(wire, version)
             partitions[asked.number] = asked
         wire.tags()
-    # Topics to forget, a rack and tagged fields follow: they are for sessions and followers.
+    _skip_rest(wire, version)
     found = [(name, list(rows.values())) for name, rows in topics.items() if rows]
     return _Request(max_wait_ms, min_bytes, max_bytes, isolation, session_epoch, found)
+
+
+def _skip_rest(wire: Wire, version: int) -> None:
+    """What is for sessions and followers. It has to be there all the same."""
+    for _ in range(wire.count(3) if version >= 7 else 0):
+        if version >= _BY_ID:
+            wire.uuid()
+        else:
+            wire.string()
+        for _ in range(wire.count(4)):
+            wire.int32()
+        wire.tags()
+    if version >= 11:
+        wire.string()
+    wire.tags()
 
 
 _V4, _V5, _V9, _V12 = Struct(">iqi"), Struct(">iqqi"), Struct(">iiqqi"), Struct(">iiqiqi")

@@ -105,24 +105,36 @@ class _Later:
 async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
     """Send every batch to the log; the answer comes when the log has answered."""
     wire = Wire(data, at, flexible=call.version >= FLEXIBLE)
-    transactional_id = wire.string()
+    transactional_id = wire.nullable_string()
     unwritten = call.connection.memory.setdefault(KEY, Unwritten())
     settings = _Settings(wire.int16(), wire.int32(), call.version, unwritten)
     sent: list[tuple[str | None, list[_Sent]]] = []
-    for _ in range(wire.count(3)):
-        name = wire.uuid() if call.version >= _BY_ID else wire.string()
+    for name, batches in _read(wire, by_id=call.version >= _BY_ID):
         partitions = []
-        for _ in range(wire.count(5)):
-            index, records = wire.int32(), wire.payload()
-            wire.tags()
+        for index, records in batches:
             if transactional_id is not None:
                 refusal = InvalidTxnState("there are no transactions yet")
                 partitions.append(_Sent(index, error=refusal))
             else:
                 partitions.append(await _send(broker, settings, name or "", index, records))
-        wire.tags()
         sent.append((name, partitions))
     return _Later(partial(_answer, broker, call, settings, unwritten.enter(), sent))
+
+
+def _read(wire: Wire, *, by_id: bool) -> list[tuple[str | None, list[tuple[int, bytes | None]]]]:
+    """The batches of a request, by topic and partition. It is read whole before anything is sent:
+    of one that is cut off nothing is appended."""
+    topics = []
+    for _ in range(wire.count(3)):
+        name = wire.uuid() if by_id else wire.string()
+        batches = []
+        for _ in range(wire.count(5)):
+            batches.append((wire.int32(), wire.payload()))
+            wire.tags()
+        wire.tags()
+        topics.append((name, batches))
+    wire.tags()
+    return topics
 
 
 async def _send(
