@@ -64,6 +64,26 @@ def _values(field: Field) -> st.SearchStrategy[Any]:
     return values
 
 
+_ONE: dict[str, Any] = {"bool": False, "uuid": None, "bytes": b"x", "records": b"x"}
+
+
+def one_of_each(cls: Any, name: str) -> dict[str, Any]:
+    """A message with one element in each list; every number is 1."""
+    return {field.name: _one_of(field, name) for field in fields_of(cls)}
+
+
+def _one_of(field: Field, name: str) -> Any:
+    if field.struct:
+        one: Any = one_of_each(field.struct, name)
+    elif field.kind == "string":
+        one = name
+    else:
+        one = _ONE.get(field.kind or "", 1)
+    if field.array:
+        return [one]
+    return None if field.optional else one
+
+
 def as_kio(cls: Any, values: dict[str, Any]) -> Any:
     """The same message as an object of kio's class."""
     return cls(**{field.name: _as_kio(field, values[field.name]) for field in fields_of(cls)})

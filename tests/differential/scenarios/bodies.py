@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kio.index import load_request_schema
 
 from partstream.gateway import codec
-from partstream.gateway.fields import Field, fields_of
 from partstream.gateway.table import TABLE, Api
 from tests.differential.scenario import Play, scenario
 from tests.differential.session import DISCONNECTED, Session, frame
-
-_PLAIN: dict[str, Any] = {"bool": False, "uuid": None, "bytes": b"x", "records": b"x"}
-
-
-def _values(cls: Any, name: str) -> dict[str, Any]:
-    """A message with one element in each list; every number is 1."""
-    return {field.name: _value(field, name) for field in fields_of(cls)}
-
-
-def _value(field: Field, name: str) -> Any:
-    if field.struct:
-        one: Any = _values(field.struct, name)
-    elif field.kind == "string":
-        one = name
-    else:
-        one = _PLAIN.get(field.kind or "", 1)
-    if field.array:
-        return [one]
-    return None if field.optional else one
+from tests.gateway.messages import one_of_each
 
 
 def _bodies(whole: bytes) -> list[bytes]:
@@ -43,7 +22,7 @@ def _bodies(whole: bytes) -> list[bytes]:
 def _play(api: Api) -> Play:
     async def play(s: Session) -> None:
         cls = load_request_schema(api.key, s.version)
-        values = _values(cls, s.name("x"))
+        values = one_of_each(cls, s.name("x"))
         whole = bytes(codec.request(api.key, s.version, api.most).encode(values))
         for body in _bodies(whole) if whole else [b"", b"\xff\xff\xff"]:
             answer = await s.exchange(frame(api.key, s.version, body))
