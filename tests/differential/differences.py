@@ -63,6 +63,12 @@ _NAMELESS = (
     "(INVALID_GROUP_ID)."
 )
 
+_GROUP_CONFIGS = (
+    "Groups have no configs of their own (`consumer.session.timeout.ms` and others of KIP-848): "
+    "those of the gateway hold for all groups. To describe or to change them is refused "
+    "(INVALID_REQUEST)."
+)
+
 DELIBERATE: tuple[Difference, ...] = (
     Difference(
         "metadata/a_topic_that_is_not_there",
@@ -147,6 +153,15 @@ DELIBERATE: tuple[Difference, ...] = (
         "0.min.insync.replicas.*",
         lambda kafka, ours: kafka == 3 or [kafka[0][1], *kafka[1:]] == [3, *ours],
         _NO_CLUSTER_CONFIGS,
+    ),
+    Difference("configs/configs_of_a_group", "0.results.0.*", _accepted, _GROUP_CONFIGS),
+    Difference("configs/configs_of_a_group_changed", "?.responses.0.*", _accepted, _GROUP_CONFIGS),
+    Difference(
+        "fetch/epochs",
+        "[56].responses.0.partitions.0.*",
+        _accepted,
+        "The epoch of the last record that a Fetch says to have got is not looked at: followers "
+        "send it, which there are none of, and consumers do not.",
     ),
     Difference(
         "configs/configs_of_a_broker",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from partstream.records.codec import encode
 from tests.differential.scenario import scenario
 from tests.differential.session import Session
 from tests.gateway.records import batch
@@ -38,3 +39,12 @@ async def what_is_refused(s: Session) -> None:
     await _delete(s, "", (0, 0))
     await s.ask(topics=[], timeout=10_000)
     await _delete(s, topic.name)
+
+
+@scenario(API)
+async def topics_that_are_compacted(s: Session) -> None:
+    for policy in ("compact", "compact,delete"):
+        topic = await s.topic(policy.replace(",", "-"), cleanup_policy=policy)
+        await s.produce(topic.name, encode([(1_700_000_000_000, b"k", b"v", ())] * 2, 0))
+        await _delete(s, topic.name, (0, 1))
+        await _delete(s, topic.name, (0, 7))

@@ -102,6 +102,8 @@ async def epochs(s: Session) -> None:
     for epoch in (topic.epoch, topic.epoch + 1, topic.epoch + 1000, -2):
         await _fetch(s, _one(s, topic, (0, 4), epoch=epoch))
     await _fetch(s, _one(s, topic, (0, 4), epoch=topic.epoch, last_fetched_epoch=topic.epoch))
+    for last in (topic.epoch + 1, topic.epoch + 1000):
+        await _fetch(s, _one(s, topic, (0, 4), epoch=topic.epoch, last_fetched_epoch=last))
 
 
 @scenario(API)

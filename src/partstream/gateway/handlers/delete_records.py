@@ -8,7 +8,7 @@ from typing import Any
 from partstream.errors import OffsetOutOfRange, PartstreamError, UnknownTopicId
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.faults import NONE, UNKNOWN_TOPIC_OR_PARTITION, code_of
+from partstream.gateway.faults import NONE, POLICY_VIOLATION, UNKNOWN_TOPIC_OR_PARTITION, code_of
 
 _ALL = -1
 
@@ -32,12 +32,20 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
 async def _partition(broker: Broker, name: str, asked: Struct) -> Mapping[str, Any]:
     code, low = NONE, -1
     try:
+        topic = await broker.named(name, None)
+        partition = topic.partition(asked.partition_index)
+        if not topic.config.deletes:
+            # Whoever compacts a topic wants to keep the last record of every key.
+            return _row(asked, POLICY_VIOLATION, low)
         if asked.offset < _ALL:
             raise OffsetOutOfRange(f"offset {asked.offset}")
-        partition = (await broker.named(name, None)).partition(asked.partition_index)
         low = await broker.log.delete_records(partition, asked.offset)
     except UnknownTopicId:
         code = UNKNOWN_TOPIC_OR_PARTITION
     except PartstreamError as error:
         code = code_of(error)
+    return _row(asked, code, low)
+
+
+def _row(asked: Struct, code: int, low: int) -> Mapping[str, Any]:
     return {"partition_index": asked.partition_index, "low_watermark": low, "error_code": code}
