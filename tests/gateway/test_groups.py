@@ -357,3 +357,32 @@ async def test_offsets_for_a_member_of_a_classic_group(redis_url: str, namespace
             answer = await client.ask(9, 9, groups=[{**asked, "member_id": member}])
             assert answer.groups[0].error_code == 0
             assert answer.groups[0].topics[0].partitions[0].committed_offset == -1
+
+
+async def test_a_group_that_is_full(redis_url: str, namespace: str) -> None:
+    # As Apache Kafka 4.3 answers with the same configs.
+    limits = {"group_max_size": 1, "group_consumer_max_size": 1}
+    async with (
+        gateway(redis_url, namespace, group_initial_rebalance_delay_ms=0, **limits) as running,
+        await Client.connect(running) as client,
+    ):
+        await create(client, "t")
+        assert (await join(client, "m1", "t")).error_code == 0
+        refused = await join(client, "m2", "t")
+        assert (refused.error_code, refused.member_id, refused.member_epoch) == (81, None, 0)
+        assert (await join(client, "m1", "t")).error_code == 0
+        classic = {
+            "group_id": "c",
+            "session_timeout": 30_000,
+            "rebalance_timeout": 30_000,
+            "member_id": "",
+            "protocol_type": "consumer",
+            "protocols": [{"name": "range", "metadata": b""}],
+        }
+        first = await client.ask(11, 0, **classic)
+        assert first.error_code == 0
+        for version in (0, 3, 4, 9):
+            answer = await client.ask(11, version, **classic)
+            assert (answer.error_code, answer.member_id, answer.generation_id) == (81, "", -1)
+        again = await client.ask(11, 9, **{**classic, "member_id": first.member_id})
+        assert (again.error_code, again.generation_id) == (0, 1)
