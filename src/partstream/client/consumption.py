@@ -177,6 +177,18 @@ class Consumption:
         with self._not_late():
             await self.poller.fill(most, timeout)
 
+    def fill_at_once(self, most: int) -> bool:
+        """As `fill` where nothing has to be waited for, else False: then `fill` has to be awaited.
+
+        For a user on another thread: a task, and what it awaits, are several turns of the loop.
+        """
+        self._check_reading(most)
+        if self._rebalancer is not None and self._rebalancer.has_work:
+            return False
+        with self._not_late():
+            self._look_after_commits()
+            return self.poller.fill_at_once(most)
+
     async def position(self, name: TopicPartition) -> int:
         """The offset of the next record, once it is known."""
         await self.fetcher.located(name)
@@ -261,13 +273,21 @@ class Consumption:
     # What happens while the user waits.
 
     async def _upkeep(self) -> float | None:
-        committer, rebalancer = self._committer, self._rebalancer
-        if committer is not None:
-            committer.run_callbacks()
+        rebalancer = self._rebalancer
+        if self._committer is not None:
+            self._committer.run_callbacks()
         while rebalancer is not None and rebalancer.has_work:
             if not await rebalancer.step(self.subscription.listener):
                 break
-        if committer is None or not self.config.enable_auto_commit:
+        return self._look_after_commits()
+
+    def _look_after_commits(self) -> float | None:
+        """Call what waits for commits, and auto-commit if it is time; seconds until it is again."""
+        committer = self._committer
+        if committer is None:
+            return None
+        committer.run_callbacks()
+        if not self.config.enable_auto_commit:
             return None
         if not committer.due_in:
             committer.auto(self._positions())

@@ -87,6 +87,20 @@ class Poller:
             self._polling = None
             self._idle.set()
 
+    def fill_at_once(self, most: int) -> bool:
+        """As `fill`, but without waiting; False: there is nothing yet, or `fill` knows more.
+
+        Raises:
+            PartstreamError: what stands in the way of the next record.
+        """
+        if self._polling is not None or self._closing or self._woken:
+            return False
+        self.give_back()
+        self._not_done = {}
+        slices = self._fetcher.take(most)
+        self._hand = Hand(slices)
+        return bool(slices)
+
     def take_all(self) -> list[Record]:
         """Hand out all that `fill` has got."""
         hand, self._hand = self._hand, Hand([])

@@ -23,6 +23,7 @@ Call = ParamSpec("Call")
 Answer = TypeVar("Answer")
 
 _CLOSE_S = 30.0
+_ONE_AT_A_TIME = "another thread is using this consumer; only one may at a time"
 
 
 def _twin(
@@ -44,10 +45,7 @@ def _hop(
 
     @functools.wraps(method)
     def blocking(consumer: Consumer, /, *args: Call.args, **kwargs: Call.kwargs) -> Answer:
-        async def work() -> Answer:
-            return method(consumer._consumer, *args, **kwargs)
-
-        return consumer._call(work())
+        return consumer._ask(functools.partial(method, consumer._consumer, *args, **kwargs))
 
     return blocking
 
@@ -140,11 +138,7 @@ class Consumer(Context):
 
     def wakeup(self) -> None:
         """Have the poll that is waiting, or else the next one, raise Wakeup. For other threads."""
-
-        async def wake() -> None:
-            self._consumer.wakeup()
-
-        self._portal.call(wake())
+        self._portal.ask(self._consumer.wakeup)
 
     def close(self, timeout: float | None = _CLOSE_S) -> None:
         """Commit (with enable_auto_commit), leave the group and disconnect.
@@ -187,14 +181,25 @@ class Consumer(Context):
     def _call(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         if not self._turn.acquire(blocking=False):
             work.close()
-            raise IllegalState("another thread is using this consumer; only one may at a time")
+            raise IllegalState(_ONE_AT_A_TIME)
         try:
             return self._errands.call(work)
         finally:
             self._turn.release()
 
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        if not self._turn.acquire(blocking=False):
+            raise IllegalState(_ONE_AT_A_TIME)
+        try:
+            self._errands.catch_up()
+            return self._portal.ask(question)
+        finally:
+            self._turn.release()
+
     def _fill(self, most: int, timeout: float | None) -> None:
         opened = self._consumer.opened
+        if self._ask(functools.partial(opened.fill_at_once, most)):
+            return
         try:
             self._call(opened.fill(most, timeout))
         except (KeyboardInterrupt, SystemExit):

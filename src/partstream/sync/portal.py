@@ -8,7 +8,9 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
-from typing import Any, Self, TypeVar
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, NoReturn, Self, TypeVar
 
 from partstream.errors import ClosedClient, ForkedClient, IllegalState
 
@@ -86,6 +88,29 @@ class Portal:
             future.cancel()
             raise
 
+    def ask(self, question: Callable[[], Result]) -> Result:
+        """Call on the loop's thread what does not wait; a third of the cost of a coroutine.
+
+        Raises as `call` does. An interrupt of the waiting thread does not take the question back.
+        """
+        self._check()
+        # A queue wakes its reader with one lock, a Future with several.
+        answer: SimpleQueue[Callable[[], Result]] = SimpleQueue()
+
+        def tell() -> None:
+            try:
+                result = question()
+            except Exception as error:  # noqa: BLE001 (it goes to whoever waits)
+                answer.put(partial(_fail, error))
+            else:
+                answer.put(lambda: result)
+
+        with self._lock:
+            if not self._open:
+                raise ClosedClient("this client is closed")
+            self._loop.call_soon_threadsafe(tell)
+        return answer.get()()
+
     def start(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
         """Run a coroutine on the loop without waiting; if the loop ends first, it is cancelled.
 
@@ -138,6 +163,10 @@ class Portal:
             # Ends the threads of the default executor, too, and does not wait for them: to wait
             # takes one more thread, which an interpreter that ends does not start (3.12 and later).
             self._loop.close()
+
+
+def _fail(error: Exception) -> NoReturn:
+    raise error
 
 
 async def _cancel_all() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -22,6 +23,22 @@ async def fail() -> None:
     raise ValueError("mine")
 
 
+def name_at_once() -> str:
+    return threading.current_thread().name
+
+
+def fail_at_once() -> None:
+    raise ValueError("mine")
+
+
+def by_call(portal: Portal) -> str:
+    return portal.call(name_of_thread())
+
+
+def by_question(portal: Portal) -> str:
+    return portal.ask(name_at_once)
+
+
 def test_calls_run_on_the_thread() -> None:
     portal = Portal("p")
     assert portal.call(name_of_thread()) == "p"
@@ -35,11 +52,22 @@ def test_calls_run_on_the_thread() -> None:
         portal.call(name_of_thread())
 
 
-def test_a_call_from_its_own_thread_is_refused() -> None:
+def test_questions_are_answered_on_the_thread() -> None:
+    portal = Portal("p")
+    assert portal.ask(name_at_once) == "p"
+    with pytest.raises(ValueError, match="mine"):
+        portal.ask(fail_at_once)
+    portal.close()
+    with pytest.raises(ClosedClient):
+        portal.ask(name_at_once)
+
+
+@pytest.mark.parametrize("way", [by_call, by_question])
+def test_a_call_from_its_own_thread_is_refused(way: Callable[[Portal], str]) -> None:
     portal = Portal("p")
 
     async def call_again() -> None:
-        portal.call(name_of_thread())
+        way(portal)
 
     with pytest.raises(IllegalState, match="callback"):
         portal.call(call_again())
@@ -62,14 +90,15 @@ def test_closing_ends_who_waits() -> None:
             assert isinstance(each.exception(5), ClosedClient)
 
 
-def test_closing_while_calls_come() -> None:
+@pytest.mark.parametrize("way", [by_call, by_question])
+def test_closing_while_calls_come(way: Callable[[Portal], str]) -> None:
     for _ in range(30):
         portal = Portal("p")
 
         def call_on(portal: Portal = portal) -> int:
             for count in range(100_000):
                 try:
-                    portal.call(name_of_thread())
+                    way(portal)
                 except ClosedClient:
                     return count
             raise AssertionError("never closed")
