@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from tests.chaos.names import GROUP
+
 now = time.monotonic
 
 
@@ -21,8 +23,10 @@ class Began(NamedTuple):
     at: float
     client: str
     role: str
-    """`producer`, `member` of the group, or `reader` without one."""
+    """`producer`, `member` of a group, or `reader` without one."""
     idempotent: bool = False
+    group: str = GROUP
+    """Of a member."""
 
 
 class Closed(NamedTuple):
@@ -128,7 +132,7 @@ class Gone(NamedTuple):
 
 
 class Owning(NamedTuple):
-    """What a member of the group owned under an epoch of its own."""
+    """What a member of a group owned under an epoch of its own, or in a generation."""
 
     at: float
     client: str
@@ -202,6 +206,7 @@ class Converged(NamedTuple):
     at: float
     after: float
     """Seconds since the calm."""
+    group: str = GROUP
 
 
 class Stuck(NamedTuple):
@@ -251,10 +256,11 @@ class LogEnd(NamedTuple):
 
 
 class Committed(NamedTuple):
-    """What the group has committed at the end."""
+    """What a group has committed at the end."""
 
     partition: int
     offset: int
+    group: str = GROUP
 
 
 Event: TypeAlias = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import time
 from dataclasses import dataclass
 from threading import Event
@@ -31,6 +32,7 @@ from tests.chaos.history import (
     Gone,
     Journal,
     Moved,
+    Owning,
     Read,
     Sent,
     Trouble,
@@ -43,6 +45,8 @@ _ANY = -1
 """RD_KAFKA_PARTITION_UA: the partitioner chooses."""
 _FLUSH_S = 60.0
 _ASK_S = 5.0
+_METADATA = b"CGMDv2:"
+"""What begins librdkafka's consumer group metadata; then comes the generation, or member epoch."""
 _REFUSED = {
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
@@ -144,7 +148,7 @@ class Sender:
 
 
 class Member:
-    """A member of the group (KIP-848), and its user."""
+    """A member of the group (KIP-848) or of the classic one, and its user."""
 
     def __init__(self, stage: Stage, name: str, client: Client, rng: random.Random) -> None:
         self._stage, self._name, self._rng = stage, name, rng
@@ -153,6 +157,8 @@ class Member:
         self._commits = 0
         self._read: dict[int, int] = {}
         """Partition -> the offset after what was read last."""
+        self._noted: tuple[int, list[int]] = (-1, [])
+        self._group = client.config.get("group.id", GROUP)
         self._consumer = Consumer(
             {
                 **_COMMON,
@@ -170,7 +176,7 @@ class Member:
 
     def run(self) -> None:
         """Read and commit until the end is called."""
-        self._stage.journal.write(Began(now(), self._name, "member"))
+        self._stage.journal.write(Began(now(), self._name, "member", group=self._group))
         try:
             self._consumer.subscribe(
                 [TOPIC], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
@@ -194,6 +200,7 @@ class Member:
                 self._note(message)
             else:
                 self._failed(error)
+        self._note_ownership()
         if messages and not self._stage.finishing.is_set():
             time.sleep(self._rng.random() * self._manner["work"])
         return bool(messages)
@@ -205,6 +212,21 @@ class Member:
         assert offset is not None
         self._stage.journal.write(Read(now(), self._name, partition, offset, [value.decode()]))
         self._read[partition] = offset + 1
+
+    def _note_ownership(self) -> None:
+        """What it owns in which generation. It gives partitions up before it takes part in the
+        next one, and not while this thread is here.
+        """
+        metadata = self._consumer.consumer_group_metadata()
+        assert metadata.startswith(_METADATA), metadata
+        at = len(_METADATA)
+        generation = int.from_bytes(metadata[at : at + 4], sys.byteorder, signed=True)
+        owned = sorted(row.partition for row in self._consumer.assignment())
+        if generation < 0 or self._noted == (generation, owned):
+            return
+        self._noted = (generation, owned)
+        member = self._consumer.memberid()
+        self._stage.journal.write(Owning(now(), self._name, member, generation, owned))
 
     def _commit(self) -> None:
         if not self._read:

@@ -22,6 +22,7 @@ from tests.chaos.faults import (
     Topology,
 )
 from tests.chaos.judge import Promise
+from tests.chaos.names import CLASSIC, GROUP
 
 _LONG_S = 25.0
 """Runs of so many seconds have time for the slow faults, too."""
@@ -46,7 +47,8 @@ class Client:
     """One client, and its configs by their names."""
 
     role: Literal["producer", "member", "reader", "kafka producer", "kafka member"]
-    """Those of Kafka are librdkafka's, and come through a gateway."""
+    """Those of Kafka are librdkafka's, and come through a gateway. Their members are of the group
+    that the library's are in (KIP-848), or of a classic one of their own."""
     config: dict[str, Any]
     manner: dict[str, Any]
     """How its user behaves."""
@@ -77,6 +79,11 @@ class Plan:
     def promise(self) -> Promise:
         """What must hold of it."""
         return _promise(self.topology)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Of those who read and commit."""
+        return (GROUP, CLASSIC) if self.gateways else (GROUP,)
 
     def as_dict(self) -> dict[str, Any]:
         """For whoever replays it."""
@@ -117,7 +124,8 @@ def draw(
     acks: int | str = 1 if loose and rng.random() < 0.5 else "all"
     crew = [_clients(rng, acks, worker) for worker in range(workers)]
     if doors:
-        crew.append(_kafka_clients(rng))
+        classic = _classic_members(random.Random(f"classic {seed}"))
+        crew.append((*_kafka_clients(rng), *classic))
     return Plan(
         seed=seed,
         topology=kind,
@@ -243,6 +251,32 @@ def _kafka_clients(rng: random.Random) -> tuple[Client, ...]:
         for _ in range(rng.choice([1, 2]))
     ]
     return (*producers, *members)
+
+
+def _classic_members(rng: random.Random) -> tuple[Client, ...]:
+    """One way for all of them to share out partitions, or they could not be in one group."""
+    config = {
+        "group.id": CLASSIC,
+        "group.protocol": "classic",
+        "partition.assignment.strategy": rng.choice(
+            ["range", "roundrobin", "cooperative-sticky", "cooperative-sticky"]
+        ),
+        "session.timeout.ms": 6_000,
+        "heartbeat.interval.ms": 1_000,
+        "max.poll.interval.ms": 30_000,
+    }
+    return tuple(
+        Client(
+            "kafka member",
+            {
+                **config,
+                **({"group.instance.id": f"classic-{number}"} if rng.random() < 0.25 else {}),
+                "fetch.wait.max.ms": rng.choice([50, 500]),
+            },
+            {"work": rng.choice([0.0, 0.005, 0.05]), "commit_every": rng.choice([1, 3, 10])},
+        )
+        for number in range(rng.choice([2, 3]))
+    )
 
 
 def _blows(

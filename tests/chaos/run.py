@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ from tests.chaos.history import (
     now,
 )
 from tests.chaos.judge import Anomaly, judge
-from tests.chaos.names import GROUP, NAMESPACE, TOPIC
+from tests.chaos.names import NAMESPACE, TOPIC
 from tests.chaos.parted import Parted
 from tests.chaos.plan import Blow, Plan
 from tests.chaos.replicated import Cluster, Sentinel
@@ -148,14 +148,15 @@ async def _conduct(
     journal.write(Calm(calm))
     ours = servers.entry.ours()
     async with Admin(servers.inner_url, namespace=NAMESPACE, **ours) as admin:
-        await _converge(admin, plan, calm, journal)
+        groups = plan.groups
+        await asyncio.gather(*(_converge(admin, name, plan, calm, journal) for name in groups))
         await asyncio.sleep(max(0.0, calm + _PEACE_S - now()))
         if await crew.tell("finish", "finished", _BOUND_S):
-            await _catch_up(admin, journal)
+            await asyncio.gather(*(_catch_up(admin, name, journal) for name in groups))
             await crew.tell("drain", "drained", _BOUND_S)
     await crew.end()
     await gateways.finish()
-    await _read_all(servers.inner_url, ours, journal)
+    await _read_all(servers.inner_url, ours, plan.groups, journal)
 
 
 async def _strike(
@@ -187,24 +188,24 @@ async def _look(look: Callable[[], Awaitable[str]]) -> str:
         await asyncio.sleep(0.1)
 
 
-async def _converge(admin: Admin, plan: Plan, calm: float, journal: Journal) -> None:
+async def _converge(admin: Admin, name: str, plan: Plan, calm: float, journal: Journal) -> None:
     async def look() -> str:
-        group = await admin.describe_group(GROUP)
-        owned = [name for member in group.members for name in member.assignment]
+        group = await admin.describe_group(name)
+        owned = [row for member in group.members for row in member.assignment]
         if group.state is GroupState.STABLE and len(owned) == len(set(owned)) == plan.partitions:
             return ""
         return f"{group.state.name}, {len(owned)} of {plan.partitions} owned: {group}"
 
     missing = await _look(look)
     if missing:
-        journal.write(Stuck(now(), "group", missing))
+        journal.write(Stuck(now(), f"group {name}", missing))
     else:
-        journal.write(Converged(now(), now() - calm))
+        journal.write(Converged(now(), now() - calm, name))
 
 
-async def _catch_up(admin: Admin, journal: Journal) -> None:
+async def _catch_up(admin: Admin, name: str, journal: Journal) -> None:
     async def look() -> str:
-        group = await admin.describe_group(GROUP)
+        group = await admin.describe_group(name)
         behind = {
             lag.partition.partition: lag for lag in group.lags if lag.lag != 0 and lag.end_offset
         }
@@ -212,11 +213,13 @@ async def _catch_up(admin: Admin, journal: Journal) -> None:
 
     missing = await _look(look)
     if missing:
-        journal.write(Stuck(now(), "group", missing))
+        journal.write(Stuck(now(), f"group {name}", missing))
 
 
-async def _read_all(url: str, ours: dict[str, Any], journal: Journal) -> None:
-    """Write down what the logs and the group hold."""
+async def _read_all(
+    url: str, ours: dict[str, Any], groups: Sequence[str], journal: Journal
+) -> None:
+    """Write down what the logs and the groups hold."""
     store = await Store.connect(url, namespace=NAMESPACE, options=ours)
     topics = Topics(store)
     try:
@@ -228,8 +231,11 @@ async def _read_all(url: str, ours: dict[str, Any], journal: Journal) -> None:
         topics.close()
         await store.close()
     async with Admin(url, namespace=NAMESPACE, **ours) as admin:
-        offsets = await admin.list_group_offsets(GROUP)
-        journal.write(*(Committed(name.partition, at.offset) for name, at in offsets.items()))
+        for name in groups:
+            offsets = await admin.list_group_offsets(name)
+            journal.write(
+                *(Committed(row.partition, at.offset, name) for row, at in offsets.items())
+            )
 
 
 async def _read_logs(store: Store, topic: Topic, journal: Journal) -> None:

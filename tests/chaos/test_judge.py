@@ -340,6 +340,35 @@ def test_a_group_that_does_not_come_to_rest() -> None:
     assert kinds([*events, Converged(90.0, 85.5)]) == {"not converged"}
 
 
+def other_group(*more: Event) -> list[Event]:
+    """Another group reads the same, on its own."""
+    return [
+        *clean(),
+        Began(1.0, "n", "member", group="other"),
+        Assigned(1.1, "n", 0, -1),
+        Owning(1.2, "n", "id-2", 1, [0]),
+        Read(8.0, "n", 0, 0, VALUES),
+        CommitBegun(8.1, "n", 1, 0, 6),
+        CommitEnded(8.2, "n", 1, "ok"),
+        Closed(9.1, "n"),
+        Converged(9.0, 4.5, "other"),
+        Committed(0, 6, "other"),
+        *more,
+    ]
+
+
+def test_groups_are_judged_each_by_itself() -> None:
+    assert kinds(other_group()) == set()
+    events = other_group(Owning(2.0, "o", "id-3", 1, [0]), Began(1.5, "o", "member", group="other"))
+    assert kinds([*events, Closed(9.1, "o")]) == {"two owners"}
+    events = without(other_group(), lambda event: event == Committed(0, 6, "other"))
+    assert kinds([*events, Committed(0, 5, "other")]) == {"commit went back"}
+    events = without(other_group(), lambda event: isinstance(event, Read) and event.client == "n")
+    assert kinds(events) == {"committed unread"}
+    events = without(other_group(), lambda event: event == Converged(9.0, 4.5, "other"))
+    assert kinds(events) == {"not converged"}
+
+
 # Clients.
 
 

@@ -1,4 +1,4 @@
-"""What must hold of the consumer group: owners, commits, and that it comes to rest."""
+"""What must hold of a group: owners, commits, and that it comes to rest."""
 
 from __future__ import annotations
 
@@ -166,8 +166,9 @@ def settled(seen: View, promise: Promise) -> Iterator[Anomaly]:
         return
     converged = seen.of(Converged)
     if not converged:
-        yield Anomaly("not converged", "the group did not come to rest after the last fault")
+        yield Anomaly("not converged", "a group did not come to rest after the last fault")
     elif converged[0].after > promise.settle_s:
         yield Anomaly(
-            "not converged", f"the group took {converged[0].after:.1f} s after the last fault"
+            "not converged",
+            f"group {converged[0].group} took {converged[0].after:.1f} s after the last fault",
         )

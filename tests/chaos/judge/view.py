@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from tests.chaos.history import Calm, Committed, Event, Killed, LogEnd, Stored
+from tests.chaos.history import Began, Calm, Committed, Converged, Event, Killed, LogEnd, Stored
+from tests.chaos.names import GROUP
 
 E = TypeVar("E")
 
@@ -22,7 +23,6 @@ class View:
     rows: dict[int, list[Stored]] = field(default_factory=lambda: defaultdict(list))
     """The same as it was read."""
     ends: dict[int, LogEnd] = field(default_factory=dict)
-    committed: dict[int, int] = field(default_factory=dict)
     calm: float | None = None
     _values: dict[int, set[str]] = field(default_factory=dict)
     killed: dict[str, float] = field(default_factory=dict)
@@ -30,6 +30,27 @@ class View:
     def of(self, kind: type[E]) -> list[E]:
         """The events of one kind, in order."""
         return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def committed(self) -> dict[int, int]:
+        """Partition -> what is committed at the end."""
+        return {event.partition: event.offset for event in self.of(Committed)}
+
+    def groups(self) -> list[str]:
+        """The groups that there are; one that has committed has had members."""
+        names = {event.group for event in self.of(Began) if event.role == "member"}
+        return sorted(names | {event.group for event in self.of(Committed)}) or [GROUP]
+
+    def of_group(self, name: str) -> View:
+        """The same without what concerns other groups alone."""
+        others = {
+            event.client
+            for event in self.of(Began)
+            if event.role == "member" and event.group != name
+        }
+        return replace(
+            self, events=[event for event in self.events if _concerns(event, name, others)]
+        )
 
     def killed_at(self, client: str) -> float | None:
         """When a client was ended by a fault, itself or with its worker."""
@@ -45,6 +66,12 @@ class View:
         """The value that the log holds there at the end."""
         found = self.log[partition].get(offset)
         return None if found is None else found.value
+
+
+def _concerns(event: Event, group: str, others: set[str]) -> bool:
+    if isinstance(event, Committed | Converged):
+        return event.group == group
+    return getattr(event, "client", None) not in others
 
 
 def short(value: str | None) -> str:
@@ -67,8 +94,6 @@ def view(events: Iterable[Event]) -> View:
                 seen.log[event.partition][event.offset] = event
             case LogEnd():
                 seen.ends[event.partition] = event
-            case Committed():
-                seen.committed[event.partition] = event.offset
             case Calm():
                 seen.calm = event.at
             case Killed():
