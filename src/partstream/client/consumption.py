@@ -186,7 +186,8 @@ class Consumption:
         if self._rebalancer is not None and self._rebalancer.has_work:
             return False
         with self._not_late():
-            self._look_after_commits()
+            self._call_back()
+            self._commit_if_due()
             return self.poller.fill_at_once(most)
 
     async def position(self, name: TopicPartition) -> int:
@@ -274,20 +275,20 @@ class Consumption:
 
     async def _upkeep(self) -> float | None:
         rebalancer = self._rebalancer
-        if self._committer is not None:
-            self._committer.run_callbacks()
+        self._call_back()
         while rebalancer is not None and rebalancer.has_work:
             if not await rebalancer.step(self.subscription.listener):
                 break
-        return self._look_after_commits()
+        return self._commit_if_due()
 
-    def _look_after_commits(self) -> float | None:
-        """Call what waits for commits, and auto-commit if it is time; seconds until it is again."""
+    def _call_back(self) -> None:
+        if self._committer is not None:
+            self._committer.run_callbacks()
+
+    def _commit_if_due(self) -> float | None:
+        """With auto-commit; seconds until it is time again."""
         committer = self._committer
-        if committer is None:
-            return None
-        committer.run_callbacks()
-        if not self.config.enable_auto_commit:
+        if committer is None or not self.config.enable_auto_commit:
             return None
         if not committer.due_in:
             committer.auto(self._positions())

@@ -72,8 +72,7 @@ class Poller:
         self._polling = asyncio.current_task()
         self._idle.clear()
         try:
-            self.give_back()
-            self._not_done = {}
+            self._come_back()
             loop = asyncio.get_running_loop()
             deadline = None if timeout is None else loop.time() + timeout
             # A user who never waits must starve neither the readers nor the heartbeats.
@@ -95,11 +94,8 @@ class Poller:
         """
         if self._polling is not None or self._closing or self._woken:
             return False
-        self.give_back()
-        self._not_done = {}
-        slices = self._fetcher.take(most)
-        self._hand = Hand(slices)
-        return bool(slices)
+        self._come_back()
+        return self._get(most)
 
     def take_all(self) -> list[Record]:
         """Hand out all that `fill` has got."""
@@ -169,6 +165,14 @@ class Poller:
         self._again_in = await self._upkeep()
         if self._closing:
             raise ClosedClient("this consumer is closed")
+        return self._get(most)
+
+    def _come_back(self) -> None:
+        """The user wants more, and so is done with what was handed out before."""
+        self.give_back()
+        self._not_done = {}
+
+    def _get(self, most: int) -> bool:
         slices = self._fetcher.take(most)
         self._hand = Hand(slices)
         return bool(slices)

@@ -89,7 +89,7 @@ class Portal:
             raise
 
     def ask(self, question: Callable[[], Result]) -> Result:
-        """Call on the loop's thread what does not wait; a third of the cost of a coroutine.
+        """Call on the loop's thread what does not wait: no task is made for it.
 
         Raises as `call` does. An interrupt of the waiting thread does not take the question back.
         """
@@ -100,7 +100,7 @@ class Portal:
         def tell() -> None:
             try:
                 result = question()
-            except Exception as error:  # noqa: BLE001 (it goes to whoever waits)
+            except BaseException as error:  # noqa: BLE001 (it goes to whoever waits, and only there)
                 answer.put(partial(_fail, error))
             else:
                 answer.put(lambda: result)
@@ -165,7 +165,7 @@ class Portal:
             self._loop.close()
 
 
-def _fail(error: Exception) -> NoReturn:
+def _fail(error: BaseException) -> NoReturn:
     raise error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -57,6 +58,9 @@ def test_questions_are_answered_on_the_thread() -> None:
     assert portal.ask(name_at_once) == "p"
     with pytest.raises(ValueError, match="mine"):
         portal.ask(fail_at_once)
+    with pytest.raises(SystemExit):
+        portal.ask(sys.exit)
+    assert portal.ask(name_at_once) == "p", "it ended the loop"
     portal.close()
     with pytest.raises(ClosedClient):
         portal.ask(name_at_once)
