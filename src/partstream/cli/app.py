@@ -6,25 +6,13 @@ import logging
 import os
 import signal
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
 import click
 
-from partstream.cli.cluster import cluster
-from partstream.cli.completion import completion
-from partstream.cli.consume import consume
-from partstream.cli.demo import demo
-from partstream.cli.doctor import doctor
-from partstream.cli.groups import groups
-from partstream.cli.import_stream import import_stream
-from partstream.cli.maintain import maintain
-from partstream.cli.produce import produce
-from partstream.cli.serve import serve
-from partstream.cli.server import server
 from partstream.cli.settings import Settings
-from partstream.cli.table import table
-from partstream.cli.topics import topics
 from partstream.errors import PartstreamError
 
 FAILED = 1
@@ -36,8 +24,29 @@ TERMINATED = 143
 """128 + SIGTERM."""
 
 
+COMMANDS = (
+    "cluster", "completion", "consume", "demo", "doctor", "groups", "import-stream", "maintain",
+    "produce", "serve", "server", "table", "topics",
+)  # fmt: skip
+"""Each in the module of its name."""
+
+
 class Root(click.Group):
-    """Turns what commands raise into one line on stderr and an exit code."""
+    """Imports a command when it is asked for, so that `serve` starts without what the others need;
+    turns what commands raise into one line on stderr and an exit code.
+    """
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """All of them, as help shows them."""
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One, or None if there is no such command."""
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"partstream.cli.{name}"), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -76,13 +85,6 @@ def root(ctx: click.Context, url: str | None, namespace: str | None, debug: bool
     if debug:
         logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s: %(message)s")
         logging.getLogger("asyncio").setLevel(logging.INFO)
-
-
-for command in (
-    topics, produce, consume, table, groups, import_stream, maintain, cluster, doctor, demo,
-    server, serve, completion,
-):  # fmt: skip
-    root.add_command(command)
 
 
 def main() -> None:

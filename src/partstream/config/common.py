@@ -41,6 +41,7 @@ class CommonConfig(BaseModel):
     """Configs that the producer, the consumer and the admin client share."""
 
     model_config = ConfigDict(
+        defer_build=True,
         frozen=True,
         extra="forbid",
         arbitrary_types_allowed=True,

@@ -43,6 +43,7 @@ class TopicConfig(WithoutEffect):
     """What a topic is configured with. Make one with `from_overrides`."""
 
     model_config = ConfigDict(
+        defer_build=True,
         frozen=True,
         extra="forbid",
         use_attribute_docstrings=True,
