@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from partstream.client.context import AsyncContext
@@ -49,7 +49,7 @@ def _call(
 ) -> Callable[Concatenate[Admin, Call], Coroutine[Any, Any, Answer]]:
     """An API call: it may take `default_api_timeout_ms`, all its requests together."""
 
-    @functools.wraps(method)
+    @wraps(method)
     async def within_timeout(admin: Admin, /, *args: Call.args, **kwargs: Call.kwargs) -> Answer:
         timeout_ms = admin.config.default_api_timeout_ms
         timeout = asyncio.timeout(timeout_ms / 1000)
@@ -86,7 +86,6 @@ class Admin(AsyncContext):
         """
         self.config = load(AdminConfig, {"url": url, **config})
         self._session = Session(self.config, "admin client")
-        self._coordinator: ConsumerGroups | None = None
         self._lasting = Lasting()
 
     async def start(self) -> Self:
@@ -95,14 +94,12 @@ class Admin(AsyncContext):
         Raises:
             StoreUnavailable, StoreAuthenticationFailed, StoreTooOld, NewerLayout: as they say.
         """
-        await self._session.open(expire_offsets=self._expire_offsets)
+        await self._session.open()
         return self
 
     async def close(self) -> None:
         """Disconnect; what was done stays done."""
         await self._lasting.end()
-        if self._coordinator is not None:
-            await self._coordinator.close()
         await self._session.close()
 
     # Topics.
@@ -357,7 +354,9 @@ class Admin(AsyncContext):
                 self._session.store,
                 self._session.topics,
                 producer_id_expiration_ms=self.config.producer_id_expiration_ms,
-                expire_offsets=self._expire_offsets,
+                expire_offsets=partial(
+                    self._groups.expire_offsets, self.config.offsets_retention_ms
+                ),
             )
         )
 
@@ -391,17 +390,11 @@ class Admin(AsyncContext):
 
     @property
     def _groups(self) -> ConsumerGroups:
-        store, topics = self._session.store, self._session.topics
-        if self._coordinator is None:
-            self._coordinator = ConsumerGroups(store, topics)
-        return self._coordinator
+        return self._session.groups
 
     @property
     def _offsets(self) -> GroupOffsets:
         return GroupOffsets(self._session.store, self._session.topics, self._groups)
-
-    async def _expire_offsets(self) -> int:
-        return await self._groups.expire_offsets(self.config.offsets_retention_ms)
 
     async def _describe_topic(self, name: str) -> TopicDescription:
         topic = await self._session.topics.get(name, fresh=True)

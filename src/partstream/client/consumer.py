@@ -62,8 +62,9 @@ class Consumer(AsyncContext):
             StoreUnavailable, StoreAuthenticationFailed, StoreTooOld, NewerLayout: as they say.
         """
         if not self._session.started:
-            await self._session.open(expire_offsets=self._expire_offsets)
-            self._opened = Consumption(self._session.store, self._session.topics, self.config)
+            session = self._session
+            await session.open()
+            self._opened = Consumption(session.store, session.topics, session.groups, self.config)
         return self
 
     @property
@@ -73,9 +74,6 @@ class Consumer(AsyncContext):
         if self._opened is None:
             raise IllegalState("this consumer was not started: use `async with`, or start()")
         return self._opened
-
-    async def _expire_offsets(self) -> int:
-        return await self.opened.groups.expire_offsets(self.config.offsets_retention_ms)
 
     # What to read.
 

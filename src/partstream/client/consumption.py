@@ -39,10 +39,12 @@ _logger = logging.getLogger(__name__)
 class Consumption:
     """What one consumer reads, and for which group."""
 
-    def __init__(self, store: Store, topics: Topics, config: ConsumerConfig) -> None:
+    def __init__(
+        self, store: Store, topics: Topics, groups: ConsumerGroups, config: ConsumerConfig
+    ) -> None:
         self.config = config
         self.subscription = Subscription()
-        self.groups = ConsumerGroups(store, topics)
+        self.groups = groups
         self.lookups = Lookups(store, topics)
         self._store = store
         self._topics = topics
@@ -161,7 +163,6 @@ class Consumption:
             if self._committer is not None:
                 await self._committer.close()
             await self.fetcher.close()
-            await self.groups.close()
 
     # Records.
 
