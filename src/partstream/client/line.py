@@ -169,6 +169,13 @@ class Line:
         except errors.PartstreamError as error:
             self._fail(batch, error)
             return
+        except Exception as error:  # noqa: BLE001 (a codec's own, or no memory)
+            failure = errors.PartstreamError(
+                f"a batch for {self._partition} cannot be encoded: {error!r}"
+            )
+            failure.__cause__ = error
+            self._fail(batch, failure)
+            return
         if answer is None:
             self._fail(batch, errors.StoreUnavailable("no connection is open"))
             return
