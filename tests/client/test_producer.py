@@ -215,18 +215,22 @@ async def test_a_serializer_that_makes_no_bytes(redis_url: str, namespace: str) 
         ({"headers": [["a", b"1"]]}, SerializationError, r"not \['a', b'1'\]"),
         ({"timestamp_ms": "now"}, SerializationError, "timestamp must be an int, not str: 'now'"),
         ({"timestamp_ms": 1.5}, SerializationError, "timestamp must be an int, not float: 1.5"),
+        ({"timestamp_ms": True}, SerializationError, "timestamp must be an int, not bool: True"),
+        ({"partition": True}, UnknownTopicOrPartition, "no partition True, it has 3"),
+        ({"partition": "0"}, UnknownTopicOrPartition, "no partition '0', it has 3"),
     ],
 )
 async def test_wrong_types(
     redis_url: str, namespace: str, wrong: dict[str, Any], error: type[Exception], text: str
 ) -> None:
+    await make_topic(redis_url, namespace, "t", partitions=3)
     async with Producer(redis_url, namespace=namespace) as producer:
         for _ in range(2):  # the first record opens a batch, the second finds one
             with pytest.raises(error, match=text):
                 await producer.send("t", **{"value": b"x", **wrong})
-            await producer.send("t", b"fine")
+            await producer.send("t", b"fine", partition=0)
         await producer.flush()
-    assert await values(redis_url, namespace, "t") == [[b"fine", b"fine"]]
+    assert await values(redis_url, namespace, "t") == [[b"fine", b"fine"], [], []]
 
 
 @pytest.mark.parametrize("wrong", [None, 5, b"t", ["t"], "", ".", "a b", "t" * 250])
