@@ -285,6 +285,18 @@ async def test_a_producer_that_is_not_open(redis_url: str, namespace: str) -> No
     await never.close()
 
 
+async def test_a_producer_whose_loop_has_ended_is_closed(redis_url: str, namespace: str) -> None:
+    """To whoever goes on in another loop of the same thread."""
+    ended = asyncio.new_event_loop()
+    ended.close()
+    async with Producer(redis_url, namespace=namespace) as producer:
+        await (await producer.send("t", b"x"))
+        loop, producer._loop = producer._loop, ended
+        with pytest.raises(ClosedClient):
+            await producer.send("t", b"y")
+        producer._loop = loop
+
+
 @pytest.mark.parametrize(
     ("config", "text"),
     [

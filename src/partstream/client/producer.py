@@ -89,7 +89,6 @@ class Producer(AsyncContext):
         self._keeping_up: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
         self._thread = 0
-        self._thread = 0
 
     @property
     def store(self) -> Store:
@@ -343,12 +342,9 @@ class Producer(AsyncContext):
 
     def _soon(self, step: Callable[[], None]) -> None:
         """Have the loop do something; called from the thread that sends."""
-        if get_ident() == self._thread:
-            # Saves the write to the loop's own pipe that wakes it from another thread.
-            self._loop.call_soon(step)
-            return
         try:
             if get_ident() == self._thread:
+                # Saves the write to the loop's own pipe that wakes it from another thread.
                 self._loop.call_soon(step)
             else:
                 self._loop.call_soon_threadsafe(step)
@@ -367,7 +363,7 @@ class Producer(AsyncContext):
         self._closing = True
         self.routes.clear()
         for line in self._lines.values():
-            line.queue.closed = True
+            line.queue.begin_no_more()
         self._space.set()
 
     async def _shut_down(self) -> None:
