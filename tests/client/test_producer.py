@@ -364,6 +364,21 @@ async def test_flush_reports_nothing_but_time(redis_url: str, namespace: str) ->
             await producer.flush(timeout=0)
 
 
+@pytest.mark.parametrize("acks", [0, 1])
+@pytest.mark.parametrize("timeout", [0, 0.0, -1])
+async def test_flush_has_no_time_to_wait(
+    redis_url: str, namespace: str, acks: int, timeout: float
+) -> None:
+    async with Producer(redis_url, namespace=namespace, linger_ms=60_000, acks=acks) as producer:
+        await producer.flush(timeout)
+        delivery = await producer.send("t", b"x")
+        with pytest.raises(ClientTimeout, match=f"on their way after {timeout} s"):
+            await producer.flush(timeout)
+        await delivery  # it was sent all the same
+        await producer.flush()
+        await producer.flush(timeout)
+
+
 async def test_errors_say_whether_to_retry() -> None:
     assert issubclass(ClientTimeout, PartstreamError)
     assert ClientTimeout.retriable

@@ -110,6 +110,11 @@ class Line:
         """Whether something is on its way already, whose memory will come free."""
         return bool(self._in_flight or self._failed or self.queue.ready)
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether `finish` would have something to wait for."""
+        return bool(self._answers) or any(not one.outcome.done() for one in self._batches())
+
     async def finish(self) -> None:
         """Return when all is settled that was accepted until now."""
         outcomes = [asyncio.wrap_future(batch.outcome.future) for batch in self._batches()]

@@ -12,6 +12,7 @@ from threading import get_ident
 from typing import Any, Self
 
 from partstream.client.accumulator import Accumulator, Batch, Queue
+from partstream.client.arguments import seconds
 from partstream.client.context import AsyncContext
 from partstream.client.delivery import Delivery
 from partstream.client.line import Line
@@ -174,14 +175,20 @@ class Producer(AsyncContext):
         Deliveries that failed are not raised here; they raise where they are awaited.
 
         Args:
-            timeout: seconds; None waits until delivery_timeout_ms decides.
+            timeout: seconds; None waits until delivery_timeout_ms decides, 0 only sends.
 
         Raises:
             ClientTimeout: something is still on its way after `timeout`.
         """
         self._session.check()
+        within = seconds(timeout)
+        unsettled = [line for line in self._lines.values() if line.is_unsettled]
+        for line in unsettled:
+            line.hurry()
+        if not unsettled:
+            return
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(within):
                 await self._flush()
         except TimeoutError:
             raise ClientTimeout(f"records are still on their way after {timeout} s") from None
@@ -201,13 +208,14 @@ class Producer(AsyncContext):
             timeout: seconds for the delivery; what is left then fails with ClosedClient. None
                 waits until delivery_timeout_ms has decided on everything.
         """
+        within = seconds(timeout)
         if not self._session.closed:
             self._session.check()  # a forked child leaves alone what it shares with its parent
         try:
             if not self._session.closed:
                 self._take_no_more()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(timeout):
+                    async with asyncio.timeout(within):
                         await self._flush()
         finally:
             async with self._ending:
