@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from partstream.client.arguments import check_callback, topic_names
 from partstream.client.context import AsyncContext
 from partstream.client.group_offsets import GroupOffsets
 from partstream.client.lasting import Lasting
-from partstream.client.positions import partitions_of
+from partstream.client.positions import by_partition, partitions_of
 from partstream.client.session import Session
 from partstream.config import AdminConfig, load
+from partstream.config.numbers import is_whole
 from partstream.engine.cluster import describe_cluster
 from partstream.engine.compaction.cleaner import OnProgress, compact
 from partstream.engine.descriptions import describe_topic, listing
@@ -21,7 +23,6 @@ from partstream.engine.doctor.probe import gather_facts
 from partstream.engine.groups.consumer_groups import ConsumerGroups
 from partstream.engine.log import Log
 from partstream.engine.offset_specs import list_offset
-from partstream.engine.partition import Partition
 from partstream.engine.retention import Swept, sweep
 from partstream.errors import ClientTimeout, InvalidRequest
 from partstream.model import (
@@ -154,9 +155,8 @@ class Admin(AsyncContext):
         Raises:
             UnknownTopicOrPartition: one of them does not exist.
         """
-        if names is None:
-            names = await self._session.topics.all()
-        return {name: await self._describe_topic(name) for name in names}
+        found = await self._session.topics.all() if names is None else topic_names(names)
+        return {name: await self._describe_topic(name) for name in found}
 
     @_call
     async def create_partitions(self, name: str, partitions: int) -> TopicListing:
@@ -207,13 +207,14 @@ class Admin(AsyncContext):
             InvalidRequest: an offset is no number.
             UnknownTopicOrPartition: there is no such partition.
         """
-        for name, offset in offsets.items():
-            if not isinstance(offset, int):
-                raise InvalidRequest(f"offset {offset!r} of {name}: expected a whole number")
-        partitions = {name: await self._partition(name) for name in offsets}
+        wanted = by_partition(offsets, "offsets")
+        for name, offset in wanted.items():
+            if not is_whole(offset):
+                raise InvalidRequest(f"offset {offset!r:.100} of {name}: expected a whole number")
+        partitions = {name: await self._offsets.partition(name) for name in wanted}
         log = Log(self._session.store)
         return {
-            name: await log.delete_records(partition, offsets[name])
+            name: await log.delete_records(partition, wanted[name])
             for name, partition in partitions.items()
         }
 
@@ -235,10 +236,11 @@ class Admin(AsyncContext):
         """
         store = self._session.store
         log = Log(store)
-        partitions = {name: await self._partition(name) for name in specs}
+        wanted = by_partition(specs, "specs")
+        partitions = {name: await self._offsets.partition(name) for name in wanted}
         found = await asyncio.gather(
             *(
-                list_offset(store, log, partition, specs[name])
+                list_offset(store, log, partition, wanted[name])
                 for name, partition in partitions.items()
             )
         )
@@ -307,7 +309,8 @@ class Admin(AsyncContext):
         """
         names: list[TopicPartition] | None = None
         if topics is not None or partitions is not None:
-            names = [*(await self._offsets.of_topics(topics or ())), *(partitions or ())]
+            names = await self._offsets.of_topics(topic_names(topics or ()))
+            names += partitions_of([partitions or ()])
         changes = await self._offsets.plan_reset(group_id, names, to, shift_by)
         if not dry_run:
             await self._offsets.alter(
@@ -375,6 +378,7 @@ class Admin(AsyncContext):
             CorruptRecord: a batch cannot be read, and so the partition not be cleaned.
             ClosedClient: the client was closed meanwhile.
         """
+        check_callback(on_progress, "on_progress")
         store, topics = self._session.store, self._session.topics
         return await self._lasting.run(
             compact(store, await topics.get(name, fresh=True), on_progress)
@@ -400,7 +404,3 @@ class Admin(AsyncContext):
         topic = await self._session.topics.get(name, fresh=True)
         store = self._session.store
         return await describe_topic(store, Log(store), topic)
-
-    async def _partition(self, name: TopicPartition) -> Partition:
-        ((topic, number),) = partitions_of([name])
-        return (await self._session.topics.get(topic)).partition(number)

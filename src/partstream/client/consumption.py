@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+from partstream.client.arguments import at_least
 from partstream.client.committer import Callback, Committer, Named
 from partstream.client.fetcher import Fetcher
 from partstream.client.lookups import Lookups
@@ -318,8 +319,7 @@ class Consumption:
             raise ClosedClient("this consumer was closed meanwhile")
 
     def _check_reading(self, most: int) -> None:
-        if most < 1:
-            raise IllegalState(f"max_records={most}: expected at least 1")
+        at_least(1, most, "max_records")
         self._check_open()
         if self.subscription.is_empty:
             raise IllegalState("this consumer is not subscribed to anything, nor assigned anything")
