@@ -215,18 +215,22 @@ async def test_a_serializer_that_makes_no_bytes(redis_url: str, namespace: str) 
         ({"headers": [["a", b"1"]]}, SerializationError, r"not \['a', b'1'\]"),
         ({"timestamp_ms": "now"}, SerializationError, "timestamp must be an int, not str: 'now'"),
         ({"timestamp_ms": 1.5}, SerializationError, "timestamp must be an int, not float: 1.5"),
+        ({"timestamp_ms": True}, SerializationError, "timestamp must be an int, not bool: True"),
+        ({"partition": True}, UnknownTopicOrPartition, "no partition True, it has 3"),
+        ({"partition": "0"}, UnknownTopicOrPartition, "no partition '0', it has 3"),
     ],
 )
 async def test_wrong_types(
     redis_url: str, namespace: str, wrong: dict[str, Any], error: type[Exception], text: str
 ) -> None:
+    await make_topic(redis_url, namespace, "t", partitions=3)
     async with Producer(redis_url, namespace=namespace) as producer:
         for _ in range(2):  # the first record opens a batch, the second finds one
             with pytest.raises(error, match=text):
                 await producer.send("t", **{"value": b"x", **wrong})
-            await producer.send("t", b"fine")
+            await producer.send("t", b"fine", partition=0)
         await producer.flush()
-    assert await values(redis_url, namespace, "t") == [[b"fine", b"fine"]]
+    assert await values(redis_url, namespace, "t") == [[b"fine", b"fine"], [], []]
 
 
 @pytest.mark.parametrize("wrong", [None, 5, b"t", ["t"], "", ".", "a b", "t" * 250])
@@ -279,6 +283,18 @@ async def test_a_producer_that_is_not_open(redis_url: str, namespace: str) -> No
             await call
     never = Producer(redis_url, namespace=namespace)
     await never.close()
+
+
+async def test_a_producer_whose_loop_has_ended_is_closed(redis_url: str, namespace: str) -> None:
+    """To whoever goes on in another loop of the same thread."""
+    ended = asyncio.new_event_loop()
+    ended.close()
+    async with Producer(redis_url, namespace=namespace) as producer:
+        await (await producer.send("t", b"x"))
+        loop, producer._loop = producer._loop, ended
+        with pytest.raises(ClosedClient):
+            await producer.send("t", b"y")
+        producer._loop = loop
 
 
 @pytest.mark.parametrize(
@@ -346,6 +362,21 @@ async def test_flush_reports_nothing_but_time(redis_url: str, namespace: str) ->
         await producer.send("t", b"x")
         with pytest.raises(ClientTimeout, match="0 s"):
             await producer.flush(timeout=0)
+
+
+@pytest.mark.parametrize("acks", [0, 1])
+@pytest.mark.parametrize("timeout", [0, 0.0, -1])
+async def test_flush_has_no_time_to_wait(
+    redis_url: str, namespace: str, acks: int, timeout: float
+) -> None:
+    async with Producer(redis_url, namespace=namespace, linger_ms=60_000, acks=acks) as producer:
+        await producer.flush(timeout)
+        delivery = await producer.send("t", b"x")
+        with pytest.raises(ClientTimeout, match=f"on their way after {timeout} s"):
+            await producer.flush(timeout)
+        await delivery  # it was sent all the same
+        await producer.flush()
+        await producer.flush(timeout)
 
 
 async def test_errors_say_whether_to_retry() -> None:

@@ -82,10 +82,14 @@ class Queue:
             self.open = None
             return True
 
-    def close(self) -> None:
-        """Seal, and begin no further batch."""
+    def begin_no_more(self) -> None:
+        """Let no further batch begin; the open one takes records until it is sealed."""
         with self.lock:
             self.closed = True
+
+    def close(self) -> None:
+        """Seal, and begin no further batch."""
+        self.begin_no_more()
         self.seal()
 
     def put_back(self, batches: list[Batch]) -> None:

@@ -110,6 +110,11 @@ class Line:
         """Whether something is on its way already, whose memory will come free."""
         return bool(self._in_flight or self._failed or self.queue.ready)
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether `finish` would have something to wait for."""
+        return bool(self._answers) or any(not one.outcome.done() for one in self._batches())
+
     async def finish(self) -> None:
         """Return when all is settled that was accepted until now."""
         outcomes = [asyncio.wrap_future(batch.outcome.future) for batch in self._batches()]
@@ -168,6 +173,13 @@ class Line:
             )
         except errors.PartstreamError as error:
             self._fail(batch, error)
+            return
+        except Exception as error:  # noqa: BLE001 (a codec's own, or no memory)
+            failure = errors.PartstreamError(
+                f"a batch for {self._partition} cannot be encoded: {error!r}"
+            )
+            failure.__cause__ = error
+            self._fail(batch, failure)
             return
         if answer is None:
             self._fail(batch, errors.StoreUnavailable("no connection is open"))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 
+from partstream.client.positions import check_timestamp
 from partstream.engine.log import Bounds, Log
 from partstream.engine.partition import Partition
 from partstream.engine.times import offset_for_time
 from partstream.engine.topics import Topics
-from partstream.errors import IllegalState, UnknownTopicId, UnknownTopicOrPartition
+from partstream.errors import UnknownTopicId, UnknownTopicOrPartition
 from partstream.model import OffsetAndTimestamp, TopicPartition
 from partstream.store.store import Store
 
@@ -48,11 +49,7 @@ class Lookups:
             IllegalState: a time is none.
         """
         for name, at in times.items():
-            if not isinstance(at, int) or at < 0:
-                raise IllegalState(
-                    f"timestamp {at!r} of {name.topic}-{name.partition}: expected milliseconds "
-                    "since 1970"
-                )
+            check_timestamp(name, at)
         found = await asyncio.gather(*(self._for_time(name, at) for name, at in times.items()))
         return dict(zip(times, found, strict=True))
 

@@ -14,6 +14,7 @@ from typing import Any
 from partstream.client.accumulator import Accumulator, Queue
 from partstream.client.delivery import Delivery
 from partstream.config.common import INT64_MAX
+from partstream.config.numbers import is_whole
 from partstream.config.producer import ProducerConfig
 from partstream.engine.partition import Topic
 from partstream.errors import (
@@ -85,7 +86,7 @@ class Route:
         try:
             if timestamp_ms is None:
                 timestamp_ms = time_ns() // 1_000_000
-            elif not isinstance(timestamp_ms, int):
+            elif type(timestamp_ms) is not int and not is_whole(timestamp_ms):
                 raise TypeError(timestamp_ms)  # the C codec would cut a float
             elif not 0 <= timestamp_ms <= INT64_MAX:
                 raise InvalidTimestamp(f"timestamp_ms={timestamp_ms}: expected 0 to 2**63 - 1")
@@ -110,7 +111,9 @@ class Route:
         Raises:
             UnknownTopicOrPartition: there is none of that number.
         """
-        if not isinstance(partition, int) or not 0 <= partition < len(self.queues):
+        if (type(partition) is not int and not is_whole(partition)) or not (
+            0 <= partition < len(self.queues)
+        ):
             raise UnknownTopicOrPartition(
                 f"topic {self.name!r} has no partition {partition!r}, it has {len(self.queues)}"
             )

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
+from partstream.client.arguments import at_least, check_callback, seconds
 from partstream.client.consumer import Consumer
 from partstream.client.context import AsyncContext
 from partstream.errors import ClosedClient, IllegalState, PartstreamError
@@ -69,6 +70,7 @@ class Table(AsyncContext, Mapping[Any, Any]):
         Raises:
             ConfigError: a key or value is not valid.
         """
+        check_callback(on_change, "on_change")
         self._topic = topic
         self._on_change = on_change
         settings = {"enable_auto_commit": False, **config, "auto_offset_reset": "earliest"}
@@ -110,8 +112,9 @@ class Table(AsyncContext, Mapping[Any, Any]):
         Raises:
             TimeoutError: it took longer.
         """
+        within = seconds(timeout)
         ends = await self._consumer.end_offsets(self._consumer.assignment())
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(within):
             for partition, end in ends.items():
                 await self._reach(partition.partition, end)
 
@@ -126,8 +129,9 @@ class Table(AsyncContext, Mapping[Any, Any]):
         Raises:
             TimeoutError: it took longer.
         """
-        async with asyncio.timeout(timeout):
-            await self._reach(partition, offset + 1)
+        reached = at_least(0, partition, "partition"), at_least(0, offset, "offset") + 1
+        async with asyncio.timeout(seconds(timeout)):
+            await self._reach(*reached)
 
     async def close(self) -> None:
         """Disconnect."""

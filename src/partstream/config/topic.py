@@ -6,8 +6,9 @@ whoever reads it, and a later default reaches old topics.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -16,9 +17,6 @@ from partstream.config.common import INT64_MAX
 from partstream.config.texts import Int32, Int64, Ratio, Whole, items, written
 from partstream.config.topic_without_effect import WithoutEffect
 from partstream.errors import InvalidConfig
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 DAY_MS = 86_400_000
 PARTITIONER = "partstream.partitioner"
@@ -147,7 +145,7 @@ class TopicConfig(WithoutEffect):
         Raises:
             InvalidConfig: a name is unknown or a value is refused; the message names both.
         """
-        texts = {name: _text(name, value) for name, value in overrides.items()}
+        texts = {name: _text(name, value) for name, value in _mapping(overrides).items()}
         for name in texts:
             if name not in TOPIC_CONFIGS:
                 raise InvalidConfig(_unknown(name))
@@ -199,7 +197,7 @@ class TopicConfig(WithoutEffect):
             InvalidConfig: as `from_overrides`; or the partitioner would change.
         """
         overrides: dict[str, object] = dict(self.overrides())
-        for name, value in changes.items():
+        for name, value in _mapping(changes).items():
             if name not in TOPIC_CONFIGS:
                 raise InvalidConfig(_unknown(name))
             if value is None:
@@ -247,6 +245,12 @@ TOPIC_CONFIGS: dict[str, str] = {
 """Kafka's name of every topic config -> the attribute that holds it."""
 
 
+def _mapping(configs: Mapping[str, object]) -> Mapping[str, object]:
+    if not isinstance(configs, Mapping):
+        raise InvalidConfig(f"config={configs!r:.100}: expected a mapping of names to values")
+    return configs
+
+
 def _text(name: str, value: object) -> str:
     """A value as Kafka would have it: text, without blanks around it."""
     if value is None:
@@ -258,7 +262,9 @@ def _text(name: str, value: object) -> str:
     return str(value).strip()
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: object) -> str:
+    if not isinstance(name, str):
+        return f"Unknown topic config name: {name!r:.100}, which is no str"
     message = f"Unknown topic config name: {name}"
     near = get_close_matches(name.lower().replace("_", "."), TOPIC_CONFIGS, n=1, cutoff=0.6)
     return f"{message}; did you mean {near[0]!r}?" if near else message

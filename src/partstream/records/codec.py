@@ -124,7 +124,7 @@ def unfit(
     timestamp: object, key: object, value: object, headers: object, error: Exception
 ) -> SerializationError:
     """Name the part of a record that the C codec refused with `error`."""
-    if not isinstance(timestamp, int):
+    if not isinstance(timestamp, int) or isinstance(timestamp, bool):
         return SerializationError(
             f"timestamp must be an int, not {type(timestamp).__name__}: {timestamp!r:.100}"
         )
