@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 from partstream.client.arguments import at_least, check_callback, seconds
 from partstream.client.consumer import Consumer
 from partstream.client.context import AsyncContext
+from partstream.client.mapping import LiveMapping
 from partstream.errors import ClosedClient, IllegalState, PartstreamError
 from partstream.model import Record, TopicPartition
 
@@ -36,7 +37,7 @@ class _Anew(NamedTuple):
         return all(positions.get(number, 0) >= end for number, end in self.ends.items())
 
 
-class Table(AsyncContext, Mapping[Any, Any]):
+class Table(AsyncContext, LiveMapping):
     """The last value of every key of a topic, in memory: read-only, and always following.
 
     Use it as `async with Table("prices", url) as prices`, or call `start()` and `close()`. It
@@ -44,6 +45,8 @@ class Table(AsyncContext, Mapping[Any, Any]):
     `wait_for` waits until a record that was written is in it. A record without a value (a
     tombstone) removes its key; one without a key is skipped. If a failover takes records back, the
     topic is read anew, and until that is done the table stays as it was.
+
+    Loops over it, and over its keys, values and items, are loops over a copy: they may wait.
 
     Reading raises IllegalState before `start`, ClosedClient after `close`, and once the topic
     cannot be read any more the error that says why.
@@ -148,8 +151,9 @@ class Table(AsyncContext, Mapping[Any, Any]):
     def __getitem__(self, key: Any) -> Any:
         return self._readable()[key]
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter(list(self._readable()))  # as it is now: it may change meanwhile
+    def copy(self) -> dict[Any, Any]:
+        """All keys and values as they are now."""
+        return self._readable().copy()
 
     def __len__(self) -> int:
         return len(self._readable())
