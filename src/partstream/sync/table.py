@@ -38,10 +38,11 @@ class Table(Context, LiveMapping):
         self._portal = Portal.under(self, "partstream table", self._table.start)
 
     def catch_up(self, timeout: float | None = None) -> None:
-        """Wait until all that the topic holds now is in the table.
+        """Wait until all that the topic holds now is in the table, new partitions included.
 
         Raises:
             TimeoutError: it took longer than `timeout` seconds.
+            StoreUnavailable: where the topic ends could not be asked for.
         """
         self._walk.end()
         self._portal.call(self._table.catch_up(timeout))
