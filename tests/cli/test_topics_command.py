@@ -113,7 +113,10 @@ def test_compact(cli: Cli) -> None:
     cli.run("produce", "prices", "-K", "=", "-Z", "-", stdin="b=-\n")
     assert cli.out("table", "prices") == "a\t11\nc\t11\n"
     assert cli.out("table", "prices", "c") == "11\n"
-    assert cli.json("table", "prices") == {"a": "11", "c": "11"}
+    assert cli.json("table", "prices") == [
+        {"key": "a", "value": "11"},
+        {"key": "c", "value": "11"},
+    ]
     assert "no key b" in cli.run("table", "prices", "b", code=1).stderr
     cli.run("topics", "create", "plain")
     assert "is not compacted" in cli.run("topics", "compact", "plain", code=1).stderr
