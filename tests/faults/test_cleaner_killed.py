@@ -17,18 +17,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partstream.engine.compaction.cleaner import upkeep
-from partstream.engine.partition import Partition
 from partstream.store.store import Store
 from tests.engine.compacting import (
     check_compacted,
     clean_now,
+    half_cleaned,
     last_of,
+    lease_over,
     left_of,
     streams,
     updates,
-    write,
 )
-from tests.engine.logs import Engine, engine, inside
+from tests.engine.logs import Engine, engine
 from tests.engine.mortal import Heard, Watched
 from tests.faults.cleaning_process import LEASE_MS
 from tests.waiting import until
@@ -102,7 +102,7 @@ async def test_cleaners_are_killed_and_frozen(redis_url: str, namespace: str) ->
             await process.wait()
             await writer.write(5)
             assert last_of(await left_of(own, partition)) == writer.last
-        await until(lambda: _lease_over(own, partition))
+        await until(lambda: lease_over(own, partition))
         await clean_now(own, partition)
         await clean_now(own, partition)
         await check_compacted(own.store, partition)
@@ -136,13 +136,6 @@ async def _frozen(
     await other.wait()
 
 
-async def _lease_over(own: Engine, partition: Partition) -> bool:
-    seen = await inside(own.store, partition)
-    if "cleaner" not in seen.state:
-        return True
-    return await own.topics.now_ms() > seen.number("cleaner_until")
-
-
 # Killed at a step that was chosen.
 
 
@@ -171,23 +164,6 @@ def _mortals(url: str, namespace: str) -> Iterator[Mortals]:
         yield Mortals(process)
 
 
-async def _history(own: Engine, name: str) -> Partition:
-    """A partition with a clean part and a dirty one, and tombstones in both."""
-    partition = await own.partition(
-        name, cleanup_policy="compact", segment_bytes=131_072, delete_retention_ms=0
-    )
-    for part in range(2):
-        history: list[list[tuple[bytes, bytes | None]]] = []
-        for batch in range(20):
-            value = b"%d:%d" % (part, batch) + b"x" * 400
-            keys = [b"k%d" % ((batch * 30 + place) % 500) for place in range(40)]
-            history.append([(keys[0], None), *((key, value) for key in keys[1:])])
-        await write(own, partition, history)
-        if part == 0:
-            assert await clean_now(own, partition) is not None
-    return partition
-
-
 class Counted(Watched):
     """Counts the calls."""
 
@@ -203,7 +179,7 @@ class Counted(Watched):
 async def _steps(url: str, namespace: str) -> int:
     """How many calls a cleaning of that history takes."""
     async with engine(url, namespace) as own:
-        partition = await _history(own, "counted")
+        partition = await half_cleaned(own, "counted")
         counted: Any = Counted(own.store)
         assert await upkeep(counted, await own.topics.get("counted"), partition, force=True)
         return int(counted.calls)
@@ -211,12 +187,12 @@ async def _steps(url: str, namespace: str) -> int:
 
 async def _killed(own_at: tuple[str, str], mortals: Mortals, calls: int, heard: Heard) -> None:
     async with engine(*own_at) as own:
-        partition = await _history(own, name := f"t-{uuid.uuid4().hex}")
+        partition = await half_cleaned(own, name := f"t-{uuid.uuid4().hex}")
         before = await left_of(own, partition)
         ended = await asyncio.to_thread(mortals.ended, name, calls, heard)
         assert ended == -signal.SIGKILL
         assert last_of(await left_of(own, partition)) == last_of(before)
-        await until(lambda: _lease_over(own, partition))
+        await until(lambda: lease_over(own, partition))
         await clean_now(own, partition)
         await check_compacted(own.store, partition)
         after = await left_of(own, partition)
