@@ -90,7 +90,7 @@ async def test_a_failover_loses_no_last_value(fresh_cluster: EmbeddedCluster) ->
         await writer.write(30)
         assert (await sweep(own.store, own.topics)).cleaned == 1
         await writer.write(30)
-        await own.store.barrier(partition.slot).confirm()
+        await own.log.barrier(partition).confirm()
         old = await asyncio.to_thread(fresh_cluster.owner_of, partition.slot)
         cleaning = asyncio.create_task(clean_now(own, partition))
         await asyncio.to_thread(old.kill)

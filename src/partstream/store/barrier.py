@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -40,24 +41,32 @@ class Confirmed:
     """How many replicas confirmed."""
 
 
+class BarrierKey(NamedTuple):
+    """What a barrier writes."""
+
+    key: str
+    asking: bool = False
+    """Whether its slot is on its way to the node: a write has to say that it knows (ASKING)."""
+
+
 class Barrier:
     """The barrier of one node."""
 
     def __init__(
         self,
         node: Node,
-        key: str,
+        key: BarrierKey,
         *,
         max_lag_ms: int,
         timeout_ms: int,
-        elsewhere: Callable[[Node, str, BaseException], Awaitable[str]],
+        elsewhere: Callable[[Node, str, BaseException], Awaitable[BarrierKey]],
         replicas_known: Callable[[Node], int],
         observer: Observer,
     ) -> None:
         """Make the barrier of a node.
 
         Args:
-            key: what it writes; its slot must be on the node.
+            key: what it writes; its slot must be on the node, or on its way there.
             max_lag_ms: a replica that has been silent for longer is not in sync.
             timeout_ms: how long the replicas may take.
             elsewhere: gives another key when the slot of this one is on the move.
@@ -66,7 +75,7 @@ class Barrier:
             observer: told of every round.
         """
         self._node = node
-        self._key = key
+        self._key, self._asking = key
         self._max_lag = max(1, max_lag_ms // 1000)
         self._timeout_ms = timeout_ms
         self._elsewhere = elsewhere
@@ -172,13 +181,15 @@ class Barrier:
         """Make the write, and ask who ought to have it."""
         for _ in range(_ATTEMPTS):
             try:
+                if self._asking:
+                    link.submit("ASKING").add_done_callback(_ignore)
                 token, in_sync = await link.submit(
                     "EVALSHA", _BARRIER.sha, 1, self._key, self._max_lag
                 )
             except SCRIPT_MISSING:
                 await reload_scripts(link)
             except (ASK, TRY_AGAIN) as error:  # MOVED too
-                self._key = await self._elsewhere(self._node, self._key, error)
+                self._key, self._asking = await self._elsewhere(self._node, self._key, error)
             else:
                 return token, in_sync
         raise StoreUnavailable(f"Redis at {self._node.address} takes no write for the barrier")
@@ -188,3 +199,8 @@ def _settle(future: asyncio.Future[Confirmed], error: PartstreamError) -> None:
     if not future.done():
         future.set_exception(error)
         future.exception()
+
+
+def _ignore(answer: asyncio.Future[object]) -> None:
+    if not answer.cancelled():
+        answer.exception()
