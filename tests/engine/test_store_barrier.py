@@ -134,6 +134,31 @@ async def _confirms(own: Engine, key: str) -> bool:
     return True
 
 
+async def test_who_waits_for_a_node_that_is_replaced_is_told(
+    fresh_sentinel: EmbeddedSentinel,
+) -> None:
+    _, replica = fresh_sentinel.servers
+    async with engine(fresh_sentinel.url, "ps") as own:
+        await _replicated(own, fresh_sentinel)
+        barrier, router = own.store.barrier("x"), own.store.router
+        await asyncio.to_thread(replica.pause)
+        try:
+            waiting = [asyncio.ensure_future(barrier.confirm()) for _ in range(2)]
+            await asyncio.sleep(0.1)
+            waiting.append(asyncio.ensure_future(barrier.confirm()))  # for the next round
+            await asyncio.sleep(0)
+            assert router.on_leave is not None
+            await router.on_leave(router.node(0))
+            for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+                assert isinstance(outcome, NotEnoughReplicasAfterAppend)
+                assert "was replaced before" in str(outcome)
+            with pytest.raises(NotEnoughReplicasAfterAppend, match="was replaced before"):
+                await barrier.confirm()
+            assert own.store.barrier("x") is not barrier
+        finally:
+            await asyncio.to_thread(replica.resume)
+
+
 async def test_a_silent_replica_is_in_sync_no_more(fresh_sentinel: EmbeddedSentinel) -> None:
     _, replica = fresh_sentinel.servers
     async with engine(

@@ -84,7 +84,7 @@ class Barrier:
         self._link: Link | None = None
         self._waiting: dict[bool, asyncio.Future[Confirmed]] = {}
         self._task: asyncio.Task[None] | None = None
-        self._closed = False
+        self._end: PartstreamError | None = None
 
     async def confirm(
         self, *, token: str = "", least_replicas: int = 0, fsync: bool = False
@@ -97,12 +97,12 @@ class Barrier:
             fsync: wait for the append-only file of the primary too (WAITAOF).
 
         Raises:
-            NotEnoughReplicasAfterAppend: too few are in sync, they did not confirm, or another
-                history is written now.
+            NotEnoughReplicasAfterAppend: too few are in sync, they did not confirm, another
+                history is written now, or the node was replaced.
             StoreUnavailable: the node cannot be reached.
         """
-        if self._closed:
-            raise ClosedClient("the store is closed")
+        if self._end is not None:
+            raise type(self._end)(*self._end.args)
         future = self._waiting.get(fsync)
         if future is None:
             future = self._waiting[fsync] = asyncio.get_running_loop().create_future()
@@ -121,14 +121,18 @@ class Barrier:
             )
         return confirmed
 
-    async def close(self) -> None:
-        """Fail whoever waits, and close the connection."""
-        self._closed = True
+    async def close(self, why: PartstreamError | None = None) -> None:
+        """Fail whoever waits, and close the connection.
+
+        Args:
+            why: what they are told, and whoever comes later. Default: the store is closed.
+        """
+        self._end = why or ClosedClient("the store was closed")
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         for future in self._waiting.values():
-            _settle(future, ClosedClient("the store was closed"))
+            _settle(future, self._end)
         if self._link is not None:
             await self._link.close()
 
@@ -145,7 +149,7 @@ class Barrier:
             except (RedisError, OSError) as error:
                 _settle(future, translate(error, str(self._node.address)))
             except asyncio.CancelledError:
-                _settle(future, ClosedClient("the store was closed"))
+                _settle(future, self._end or ClosedClient("the store was closed"))
                 raise
             self._observer.barrier_waited(
                 str(self._node.address),

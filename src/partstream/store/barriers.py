@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-from partstream.errors import StoreUnavailable
+from partstream.errors import NotEnoughReplicasAfterAppend, StoreUnavailable
 from partstream.metrics.hooks import Observer
 from partstream.store.barrier import Barrier, BarrierKey
 from partstream.store.keys import Keys
@@ -16,7 +16,7 @@ from partstream.store.slots import slot_of
 
 
 class Barriers:
-    """One barrier a node."""
+    """One barrier a node, for as long as the node holds slots."""
 
     def __init__(
         self, router: Router, keys: Keys, *, max_lag_ms: int, timeout_ms: int, observer: Observer
@@ -28,6 +28,7 @@ class Barriers:
         self._timeout_ms = timeout_ms
         self._observer = observer
         self._barriers: dict[Node, Barrier] = {}
+        router.on_leave = self._left
 
     def of(self, key: str) -> Barrier:
         """The barrier of the node that has a key.
@@ -53,6 +54,16 @@ class Barriers:
     async def close(self) -> None:
         """Fail whoever waits, and close every connection."""
         await asyncio.gather(*(barrier.close() for barrier in self._barriers.values()))
+
+    async def _left(self, node: Node) -> None:
+        """A node that holds no slots confirms nothing more: who took over has to."""
+        barrier = self._barriers.pop(node, None)
+        if barrier is not None:
+            await barrier.close(
+                NotEnoughReplicasAfterAppend(
+                    f"Redis at {node.address} was replaced before its replicas confirmed the write"
+                )
+            )
 
     async def _elsewhere(self, node: Node, key: str, error: BaseException) -> BarrierKey:
         """Another key for the barrier of a node: the slot of the one it had is on the move."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from partstream.errors import ClosedClient, StoreUnavailable
@@ -34,6 +34,8 @@ class Router:
         self.is_cluster = False
         self.on_change: Callable[[], None] | None = None
         """Called when slots are found to be elsewhere than was known."""
+        self.on_leave: Callable[[Node], Awaitable[None]] | None = None
+        """Called with a node that is used no more."""
         self._target = target
         self._dialer = dialer
         self._timeout = timeout
@@ -166,7 +168,10 @@ class Router:
         # A new primary is in use before its first slot is its own.
         kept = {*replicas, *(node.address for node in self._asked.values())}
         for address in [address for address in self._nodes if address not in kept]:
-            await self._nodes.pop(address).close()
+            node = self._nodes.pop(address)
+            if self.on_leave is not None:
+                await self.on_leave(node)
+            await node.close()
 
     def _arrived(self) -> None:
         """Forget what was half moved, and is not any more."""
