@@ -82,6 +82,8 @@ class Barrier:
         self._replicas_known = replicas_known
         self._observer = observer
         self._link: Link | None = None
+        self._spoken_of: Link | None = None
+        """The link that is in the log, or that was there from the start."""
         self._waiting: dict[bool, asyncio.Future[Confirmed]] = {}
         self._task: asyncio.Task[None] | None = None
         self._end: PartstreamError | None = None
@@ -162,6 +164,10 @@ class Barrier:
             self._link = await self._node.open_link(REPLICAS)
         link = self._link
         token, in_sync = await self._write(link)
+        if self._spoken_of is not link:
+            if self._spoken_of is not None:
+                self._node.tell_reconnected("wait for replicas", token.decode())
+            self._spoken_of = link
         if in_sync < 0:
             in_sync = self._replicas_known(self._node)
         confirmed = 0
