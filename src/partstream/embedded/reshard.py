@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from partstream.embedded import resp
 from partstream.embedded.cluster import EmbeddedCluster
 from partstream.embedded.cluster_node import SLOTS, ClusterNode
+from partstream.embedded.movable import LIMIT, is_carried
 from partstream.embedded.process import ServerProcess
 from partstream.errors import IllegalState, StoreUnavailable
 
@@ -22,7 +23,7 @@ _CONNECTIONS = 32
 _TELLINGS = 5
 _AGREE_WITHIN_S = 5.0
 _MIGRATE_TIMEOUT_MS = 60_000
-_BULK = "proto-max-bulk-len"
+_LOOK_S = 0.02
 
 
 class SlotMove:
@@ -109,15 +110,12 @@ def move_slots(cluster: EmbeddedCluster, slots: Iterable[int], target: ClusterNo
 
 
 def check_movable(source: ServerProcess, slots: Iterable[int], target: ServerProcess) -> None:
-    """Refuse slots with a key that MIGRATE cannot carry.
-
-    It sends a key in one piece, and a server takes no piece larger than proto-max-bulk-len (512 MiB
-    unless it is set). What is larger blocks the source for a long time, and then fails.
+    """Refuse slots with a key that MIGRATE cannot carry (see `movable`).
 
     Raises:
         IllegalState: there is one.
     """
-    answer = target.command("CONFIG", "GET", _BULK)
+    answer = target.command("CONFIG", "GET", LIMIT)
     assert isinstance(answer, list)
     limit = int(resp.text(answer[1]))
     for slot, count in _keys_in(source, slots):
@@ -125,11 +123,11 @@ def check_movable(source: ServerProcess, slots: Iterable[int], target: ServerPro
         assert isinstance(keys, list)
         asked = [("MEMORY", "USAGE", key) for key in keys if isinstance(key, bytes)]
         for (_, _, key), size in zip(asked, source.commands(asked), strict=True):
-            if isinstance(size, int) and size > limit:
+            if isinstance(size, int) and not is_carried(size, limit):
                 raise IllegalState(
                     f"slot {slot} cannot be moved key by key: {key.decode()} has "
-                    f"{size >> 20} MiB, MIGRATE carries {limit >> 20} MiB (proto-max-bulk-len); "
-                    "use atomic slot migration (Valkey 9), or let retention make it smaller"
+                    f"{size >> 20} MiB, MIGRATE carries {limit >> 20} MiB ({LIMIT}); use atomic "
+                    "slot migration (Valkey 9, Redis 8.4), or let retention make it smaller"
                 )
 
 
