@@ -197,10 +197,10 @@ def _tell(node: ServerProcess, commands: Sequence[tuple[str | int, ...]]) -> Non
 def move_at_once(
     cluster: EmbeddedCluster, slots: Iterable[int], target: ClusterNode, *, timeout: float = 60
 ) -> None:
-    """Move slots with their keys to another primary by atomic slot migration (Valkey 9).
+    """Move slots with their keys to another primary by atomic slot migration.
 
     Keys are in one place at any time: the target first gets a copy of the slots, as a replica
-    would, and then takes them over.
+    would, and then takes them over. Valkey 9 has it, and in its own way Redis 8.4.
 
     Raises:
         CommandRefused: the server does not have it.
@@ -212,19 +212,52 @@ def move_at_once(
         chosen = sorted(wanted.intersection(held))
         if chosen and index != target.index:
             moving[index] = chosen
-    for index, chosen in moving.items():
-        ranges = [bound for pair in ranges_of(chosen) for bound in pair]
-        cluster.node(index).command(
-            "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", *ranges, "NODE", target.node_id()
-        )
     deadline = time.monotonic() + timeout
+    try:
+        for index, chosen in moving.items():
+            _push(cluster.node(index), chosen, target)
+    except resp.CommandRefused as error:
+        if not _is_unknown(error):
+            raise
+        for chosen in moving.values():
+            _pull(chosen, target, deadline)
+        moving = {}
     while not wanted <= set(cluster.slots_of().get(target.index, ())):
         for index in moving:
             _check_migration(cluster.node(index))
         if time.monotonic() > deadline:
             raise StoreUnavailable(f"the slots had not moved after {timeout:g} s")
-        time.sleep(0.02)
+        time.sleep(_LOOK_S)
     cluster.wait_settled()
+
+
+def _push(source: ClusterNode, slots: Sequence[int], target: ClusterNode) -> None:
+    """Begin a migration as Valkey has it: the source is told."""
+    name = target.node_id()
+    source.command("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", *_bounds(slots), "NODE", name)
+
+
+def _pull(slots: Sequence[int], target: ClusterNode, deadline: float) -> None:
+    """A migration as Redis has it: the target is told, and tries until it is done or cancelled."""
+    task = resp.text(target.command("CLUSTER", "MIGRATION", "IMPORT", *_bounds(slots)))
+    while True:
+        (status,) = _jobs(target.command("CLUSTER", "MIGRATION", "STATUS", "ID", task))
+        if status["state"] == "completed":
+            return
+        if status["state"] == "canceled" or time.monotonic() > deadline:
+            target.command("CLUSTER", "MIGRATION", "CANCEL", "ID", task)
+            why = status["last_error"] or f"the state is {status['state']}"
+            raise StoreUnavailable(f"slots did not move: {why}")
+        time.sleep(_LOOK_S)
+
+
+def _bounds(slots: Iterable[int]) -> list[int]:
+    """The first and the last of each range of slots."""
+    return [bound for pair in ranges_of(slots) for bound in pair]
+
+
+def _is_unknown(error: resp.CommandRefused) -> bool:
+    return "unknown subcommand" in str(error).lower()
 
 
 def spread_slots(cluster: EmbeddedCluster, primaries: Sequence[ClusterNode]) -> None:
@@ -239,7 +272,7 @@ def spread_slots(cluster: EmbeddedCluster, primaries: Sequence[ClusterNode]) -> 
         try:
             move_at_once(cluster, slots, target)
         except resp.CommandRefused as error:
-            if "unknown subcommand" not in str(error).lower():
+            if not _is_unknown(error):
                 raise
             move_slots(cluster, slots, target)
 
@@ -308,12 +341,18 @@ def _login(node: ServerProcess) -> tuple[str, ...]:
 
 
 def _check_migration(source: ServerProcess) -> None:
-    """Fail if the last migration out of a node failed."""
-    jobs = source.command("CLUSTER", "GETSLOTMIGRATIONS")
-    assert isinstance(jobs, list)
-    for job in jobs[:1]:
+    """Fail if the last migration out of a node failed (Valkey)."""
+    for job in _jobs(source.command("CLUSTER", "GETSLOTMIGRATIONS"))[:1]:
+        if job.get("state") in ("failed", "cancelled"):
+            raise StoreUnavailable(f"slots did not move: {job.get('message', job)}")
+
+
+def _jobs(answer: resp.Reply) -> list[dict[str, str]]:
+    """Migrations, each by the names of its fields."""
+    assert isinstance(answer, list)
+    jobs = []
+    for job in answer:
         assert isinstance(job, list)
         texts = [resp.text(word) if isinstance(word, bytes) else str(word) for word in job]
-        fields = dict(zip(texts[::2], texts[1::2], strict=False))
-        if fields.get("state") in ("failed", "cancelled"):
-            raise StoreUnavailable(f"slots did not move: {fields.get('message', fields)}")
+        jobs.append(dict(zip(texts[::2], texts[1::2], strict=False)))
+    return jobs
