@@ -159,14 +159,14 @@ async def test_a_failover_takes_back_steps_of_a_cleaner(
         (replica,) = await asyncio.to_thread(fresh_cluster.replicas_of, primary)
 
         async def cut() -> None:
-            await own.store.barrier(partition.slot).confirm()
+            await own.log.barrier(partition).confirm()
             replica.pause()  # or it would connect again
             await asyncio.to_thread(primary.command, "CLIENT", "KILL", "TYPE", "replica")
             await own.log.append(partition, updates((b"k1", b"lost"), (b"k2", None), (b"l", b"")))
 
         async def kill() -> None:
             if loss.cut is None:
-                await own.store.barrier(partition.slot).confirm()
+                await own.log.barrier(partition).confirm()
             await asyncio.to_thread(primary.kill)
             replica.resume()
             await asyncio.to_thread(fresh_cluster.wait_taken_over, primary)

@@ -214,7 +214,7 @@ class Line:
         """Wait until the replicas in sync have the batch, too."""
         failure: errors.PartstreamError | None = None
         try:
-            await self._sending.store.barrier(self._partition.slot).confirm(
+            await self._sending.log.barrier(self._partition).confirm(
                 token=result.token, least_replicas=self._least_replicas, fsync=self._fsync
             )
         except errors.PartstreamError as error:
@@ -306,7 +306,7 @@ class Line:
             if batch.outcome.done():
                 self._sending.settled(batch)
         self._failed.clear()
-        error = await self._sending.store.mend(self._partition.slot, raw)
+        error = await self._sending.log.mend(self._partition, raw)
         self._sending.store.observer.batch_retried(self._partition.topic, type(error).__name__)
         try:
             await self._treat(head, error)
@@ -341,7 +341,7 @@ class Line:
         )
         await asyncio.sleep(delay / 1000 * random.uniform(0.8, 1.2))
         try:
-            await self._sending.store.ready(self._partition.slot)
+            await self._sending.log.ready(self._partition)
         except errors.PartstreamError as unreachable:
             self._trouble = unreachable
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from partstream.engine.partition import Partition
 from partstream.engine.reading import read_entries
-from partstream.errors import OffsetOutOfRange, UnknownTopicId
+from partstream.errors import OffsetOutOfRange, PartstreamError, UnknownTopicId
+from partstream.store.barrier import Barrier
 from partstream.store.scripts import Script
 from partstream.store.store import Store
 
@@ -81,14 +82,14 @@ class Log:
     def submit(
         self, partition: Partition, batch: bytes, line: str, *, least_replicas: int = 0
     ) -> asyncio.Future[list[Any]] | None:
-        """Send a batch behind all that was sent to the same node, once, without waiting.
+        """Send a batch behind all that was sent to the same partition, once, without waiting.
 
-        The answer is for `appended`, an exception of it for `Store.mend`. None if the node has no
-        open link: await `Store.ready(partition.slot)` and try again.
+        The answer is for `appended`, an exception of it for `mend`. None if it has to wait: await
+        `ready` and try again.
         """
         keys = partition.keys
-        return self._store.submit(
-            partition.slot,
+        return self._store.courses.submit(
+            keys.log,
             "EVALSHA",
             _APPEND.sha,
             5,
@@ -98,7 +99,24 @@ class Log:
             keys.bell,
             line,
             least_replicas,
+            bell=keys.bell,
         )
+
+    async def ready(self, partition: Partition) -> None:
+        """Wait until `submit` may send: a link is open, and what went another way is answered.
+
+        Raises:
+            StoreUnavailable: the node cannot be reached.
+        """
+        await self._store.courses.ready(partition.keys.log)
+
+    async def mend(self, partition: Partition, error: BaseException) -> PartstreamError:
+        """Do what can be done about a failure of `submit`, and say what it means."""
+        return await self._store.mend(partition.keys.log, error)
+
+    def barrier(self, partition: Partition) -> Barrier:
+        """Confirms that the replicas in sync have what was appended to a partition."""
+        return self._store.barrier(partition.keys.log)
 
     async def append(
         self, partition: Partition, batch: bytes, *, line: str = ANY, least_replicas: int = 0
