@@ -35,7 +35,7 @@ class Gateway:
     def __init__(self, number: int, url: str, login: dict[str, Any], folder: Path) -> None:
         self.name = f"gateway{number}"
         self.port = free_port()
-        settings = {**_SETTINGS, **login}
+        settings = {**_SETTINGS, **login, "client_id": self.name}
         pairs = (word for name in settings for word in ("-X", f"{name}={settings[name]}"))
         where = ("--url", url, "--namespace", NAMESPACE, "--listen", f"127.0.0.1:{self.port}")
         self._command = (sys.executable, "-c", _RUN, "serve", *where, *pairs)
