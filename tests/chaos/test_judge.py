@@ -274,6 +274,7 @@ def test_a_reader_that_does_not_come_to_the_end() -> None:
     events = without(clean(), lambda event: event == Read(8.4, "r", 0, 3, VALUES[3:]))
     assert kinds(events) == {"stopped short"}
     assert kinds([*events, Killed(9.0, "r")]) == set()
+    assert kinds([*events, Crashed(9.0, "r", "KeyError")]) == {"crashed"}
 
 
 def test_a_reader_that_is_not_handed_out_all() -> None:

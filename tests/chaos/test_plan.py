@@ -11,6 +11,7 @@ import pytest
 from tests.chaos import faults
 from tests.chaos.clients import truncation
 from tests.chaos.faults import ACCESSES, TOPOLOGIES, Topology
+from tests.chaos.gateways import complains
 from tests.chaos.history import Acked, Fault, Journal, Read, Sent, load
 from tests.chaos.names import CLASSIC, GROUP
 from tests.chaos.plan import draw
@@ -78,6 +79,23 @@ def test_totals_of_several_folders_are_added_up(tmp_path: Path) -> None:
     assert lines[0].startswith("2 runs, 2 minutes in all, ")
     assert "torn: 2" in lines[1]
     assert "| a crash that takes back the end of the append-only file | 3,000 |" in lines
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["this gateway could not say that it lives"], False),
+        (["oh", "Traceback (most recent call last):"], True),
+        (["Task exception was never retrieved"], True),
+        (
+            ["Fatal error on SSL protocol", "protocol: <>", "transport: <>", "Traceback (most"],
+            False,
+        ),
+        (["Fatal error on SSL protocol", "1", "2", "3", "Traceback (most"], True),
+    ],
+)
+def test_what_a_gateway_must_not_say(lines: list[str], expected: bool) -> None:
+    assert complains("\n".join(lines)) is expected
 
 
 def test_journals_are_read_in_the_order_of_their_times(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from tests.chaos.history import (
     Assigned,
     Began,
     Closed,
+    Crashed,
     Event,
     Gone,
     Moved,
@@ -102,6 +103,7 @@ def rewound(seen: View) -> Iterator[Anomaly]:
 def to_the_end(seen: View) -> Iterator[Anomaly]:
     """A reader that ends in order has come to the end of the log, and was handed out all of it."""
     closed = {event.client for event in seen.of(Closed)}
+    closed -= {event.client for event in seen.of(Crashed)}
     readers = {event.client for event in seen.of(Began) if event.role == "reader"}
     streams = _streams(seen)
     for client in sorted(readers & closed):
