@@ -241,7 +241,8 @@ class Linked(NamedTuple):
 
     at: float
     server: str
-    is_primary: bool
+    follows: str
+    """The primary that the server is a replica of, if it is one."""
     client: str
     connections: int
 

@@ -216,13 +216,13 @@ async def _count_links(servers: Servers, journal: Journal) -> None:
     for pause in (0.0, *_LOOKS_S):
         await asyncio.sleep(pause)
         looks.append(await asyncio.to_thread(servers.links))
-    primaries = await asyncio.to_thread(servers.primaries)
-    for server in looks[0]:
+    followed = await asyncio.to_thread(servers.followed)
+    for server, primary in followed.items():
         lasting = reduce(and_, (look[server] for look in looks))
-        where = f"server {server.port}"
+        where, follows = f"server {server.port}", f"server {primary.port}" if primary else ""
         journal.write(
             *(
-                Linked(now(), where, server in primaries, client, count)
+                Linked(now(), where, follows, client, count)
                 for client, count in sorted(lasting.items())
             )
         )

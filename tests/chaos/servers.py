@@ -88,6 +88,19 @@ class Servers:
         """How many connections each client has, by its name, to each server that holds data."""
         return {server: Counter(_names(server)) for server in self.stores()}
 
+    def followed(self) -> dict[ServerProcess, ServerProcess | None]:
+        """Each server that holds data, and the primary whose replica it is, if it is one."""
+        about = {server: server.info("replication") for server in self.stores()}
+        primaries = {
+            fields["master_replid"]: server
+            for server, fields in about.items()
+            if fields["role"] == "master"
+        }
+        return {
+            server: None if fields["role"] == "master" else primaries[fields["master_replid"]]
+            for server, fields in about.items()
+        }
+
     # Faults that any topology can have.
 
     async def do_client_kill(self, blow: Blow) -> str:

@@ -68,7 +68,8 @@ def clean() -> list[Event]:
         Read(8.4, "r", 0, 3, VALUES[3:]),
         Calm(4.5),
         Converged(9.0, 4.5),
-        *(Linked(9.05, "server 1", True, client, 3) for client in "pmr"),
+        *(Linked(9.05, "server 1", "", client, 3) for client in "pmr"),
+        Linked(9.05, "server 4", "server 3", "p", 2),
         *(Closed(9.1, client) for client in "pmr"),
         Leaked(9.2, "w", 0, 0),
         *(Memory(number, "w", 50_000 + 10 * number) for number in range(9)),
@@ -504,9 +505,9 @@ def test_a_producer_that_does_not_go_on() -> None:
         (Leaked(9.5, "w", 1, 0, "a task"), "leaked"),
         (Leaked(9.5, "w", 0, 2), "leaked"),
         (Memory(9.5, "w", 200_000), "memory"),
-        (Linked(9.0, "server 1", True, "m", 4), "leaked"),
-        (Linked(9.0, "server 2", False, "m", 1), "leaked"),
-        (Linked(9.5, "server 1", True, "m", 1), "leaked"),
+        (Linked(9.0, "server 1", "", "m", 4), "leaked"),
+        (Linked(9.0, "server 2", "server 1", "m", 1), "leaked"),
+        (Linked(9.5, "server 1", "", "m", 1), "leaked"),
     ],
 )
 def test_what_must_not_be(planted: Event, kind: str) -> None:

@@ -91,18 +91,24 @@ def nothing_leaked(seen: View) -> Iterator[Anomaly]:
 
 
 def connections_are_few(seen: View) -> Iterator[Anomaly]:
-    """When all is calm, a client has its few connections to primaries, and none to anybody else."""
+    """When all is calm, a client has its few connections to primaries, and none to anybody else.
+
+    Whoever has had nothing to say may not have heard yet that a primary was replaced: then it has
+    no connection to the one that took over.
+    """
     ended = {event.client: event.at for event in seen.of(Closed)}
-    for event in seen.of(Linked):
-        most = _LINKS if event.is_primary else 0
+    links = seen.of(Linked)
+    pairs = {(event.client, event.server) for event in links}
+    for event in links:
+        most = 0 if (event.client, event.follows) in pairs else _LINKS
         gone_at = ended.get(event.client, seen.killed_at(event.client))
         if gone_at is not None and gone_at < event.at:
             most = 0
         if event.connections > most:
-            kind = "primary" if event.is_primary else "replica"
+            role = f", a replica of {event.follows}" if event.follows else ""
             yield Anomaly(
                 "leaked",
-                f"{event.client} has {event.connections} connections to the {kind} {event.server}",
+                f"{event.client} has {event.connections} connections to {event.server}{role}",
             )
 
 
