@@ -440,7 +440,8 @@ async def test_whoever_stands_behind_the_end_learns_of_another_history(
         assert (found.error_code, found.leader_epoch, found.end_offset) == (0, epoch, 4)
 
         async def is_refused() -> bool:
-            return (await fetch(client, "t", 5, epoch=later)).error_code == 1
+            code: int = (await fetch(client, "t", 5, epoch=later)).error_code
+            return code == 1
 
         await until(is_refused)  # when the bell has rung: the gateway knows of idle logs
 
