@@ -13,6 +13,7 @@ from partstream.store.scripts import Script
 from partstream.store.store import Store
 
 _APPEND = Script("log/append")
+_BEGIN_EPOCH = Script("log/begin_epoch")
 _TRUNCATE = Script("log/truncate")
 _CHUNK_BYTES = 1 << 20
 _MOVED = -1
@@ -149,6 +150,18 @@ class Log:
             partition, "start", "end", "epoch", "total", "base"
         )
         return Bounds(int(start), int(end), int(epoch), int(total) - int(base))
+
+    async def begin_epoch(self, partition: Partition) -> int:
+        """The leader epoch of what would be appended now: it begins, if it has not yet.
+
+        Raises:
+            UnknownTopicId: the topic was deleted.
+        """
+        keys = partition.keys
+        epoch: int = await self._store.run(
+            _BEGIN_EPOCH, (keys.state,), (partition.topic_id, keys.bell), idempotent=True
+        )
+        return epoch
 
     async def epoch_end(self, partition: Partition, epoch: int) -> EpochEnd:
         """Where the records of a leader epoch end.

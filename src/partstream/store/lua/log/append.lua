@@ -18,6 +18,7 @@
 --          19 NOT_ENOUGH_REPLICAS, 45 OUT_OF_ORDER_SEQUENCE_NUMBER, 47 INVALID_PRODUCER_EPOCH, 59 UNKNOWN_PRODUCER_ID
 --
 -- All that may refuse comes before XADD: what raises after it is a duplicate in the making.
+--@include includes/epoch.lua
 --@include includes/now.lua
 --@include includes/replication.lua
 --@include includes/trim.lua
@@ -31,7 +32,7 @@ if #batch > tonumber(state[17]) then
   return redis.error_reply('KAFKA 10 a batch of ' .. #batch .. ' bytes is larger than'
     .. ' max.message.bytes = ' .. state[17])
 end
-local log_end, log_start, epoch = tonumber(state[2]), state[3], tonumber(state[4])
+local log_end, log_start = tonumber(state[2]), state[3]
 local total, segment_base = tonumber(state[6]), tonumber(state[8])
 local segment_max, segment_time = tonumber(state[9]), tonumber(state[10])
 local max_timestamp, log_append_time = tonumber(state[11]), state[12] == '1'
@@ -56,14 +57,7 @@ if token ~= '' and replicas < tonumber(ARGV[5]) then
   return redis.error_reply('KAFKA 19 ' .. replicas .. ' replicas are connected, min.insync.replicas'
     .. ' asks for ' .. ARGV[5])
 end
-local history = nil
-if token ~= state[5] and token ~= '' then
-  -- Another history begins. Two bytes of the token keep two primaries that both believe they lead
-  -- from minting the same epoch.
-  epoch = epoch + 1 + tonumber(string.sub(token, 1, 4), 16)
-  history = redis.call('HGET', KEYS[2], 'epochs') .. ' ' .. epoch .. ':' .. state[2]
-  if #history > 4000 then history = string.match(string.sub(history, -3000), ' (.+)$') end
-end
+local epoch, history = next_epoch(KEYS[2], tonumber(state[4]), state[5], token, state[2])
 
 local sequenced = producer >= 0 and sequence >= 0
 local producer_row, producer_field = nil, nil
