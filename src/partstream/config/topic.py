@@ -105,7 +105,10 @@ class TopicConfig(WithoutEffect):
     """Whether a record keeps the producer's timestamp or gets Redis's time when it is appended."""
 
     message_timestamp_before_max_ms: Annotated[Int64, Field(ge=0)] = INT64_MAX
-    """How far a producer's timestamp may lie behind Redis's clock."""
+    """How far a producer's timestamp may lie behind Redis's clock.
+
+    One record that is out of bounds takes its whole batch with it.
+    """
 
     message_timestamp_after_max_ms: Annotated[Int64, Field(ge=0)] = 3_600_000
     """How far a producer's timestamp may lie ahead of Redis's clock.
@@ -182,6 +185,14 @@ class TopicConfig(WithoutEffect):
     def deletes(self) -> bool:
         """Whether records go by age and by size."""
         return "delete" in self.cleanup_policy
+
+    @property
+    def bounds_age(self) -> bool:
+        """Whether records may be too old to be taken."""
+        return (
+            self.message_timestamp_type == "CreateTime"
+            and self.message_timestamp_before_max_ms < INT64_MAX
+        )
 
     @property
     def compression_level(self) -> int | None:

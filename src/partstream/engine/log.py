@@ -79,12 +79,21 @@ class Log:
         self._store = store
 
     def submit(
-        self, partition: Partition, batch: bytes, line: str, *, least_replicas: int = 0
+        self,
+        partition: Partition,
+        batch: bytes,
+        line: str,
+        *,
+        least_replicas: int = 0,
+        oldest: int | None = None,
     ) -> asyncio.Future[list[Any]] | None:
         """Send a batch behind all that was sent to the same node, once, without waiting.
 
         The answer is for `appended`, an exception of it for `Store.mend`. None if the node has no
         open link: await `Store.ready(partition.slot)` and try again.
+
+        `oldest` is the batch's smallest timestamp, where the topic bounds times and the caller has
+        not checked each record; without it the first record's stands for it.
         """
         keys = partition.keys
         return self._store.submit(
@@ -98,6 +107,7 @@ class Log:
             keys.bell,
             line,
             least_replicas,
+            "" if oldest is None else oldest,
         )
 
     async def append(
