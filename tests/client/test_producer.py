@@ -169,6 +169,28 @@ async def test_compression(redis_url: str, namespace: str, codec: str, by: str) 
     assert await values(redis_url, namespace, "t") == [numbered(2_000)]
 
 
+@pytest.mark.parametrize(("codec", "levels"), [("gzip", (1, 9)), ("zstd", (-50, 19))])
+@pytest.mark.parametrize("by", ["producer", "topic"])
+async def test_levels_of_compression(
+    redis_url: str, namespace: str, codec: str, levels: tuple[int, int], by: str
+) -> None:
+    value = b" ".join(b"%d" % (number * number) for number in range(8_000))
+    sizes = []
+    for level in levels:
+        config: dict[str, Any] = {"compression_type": codec, f"compression_{codec}_level": level}
+        topic, own = ({}, config) if by == "producer" else (config, {})
+        await make_topic(redis_url, namespace, f"t{level}", 1, **topic)
+        async with (
+            Producer(redis_url, namespace=namespace, **own) as producer,
+            Admin(redis_url, namespace=namespace) as admin,
+        ):
+            await (await producer.send(f"t{level}", value))
+            (partition,) = (await admin.describe_topic(f"t{level}")).partitions
+            sizes.append(partition.size)
+        assert await values(redis_url, namespace, f"t{level}") == [[value]]
+    assert sizes[1] < sizes[0]
+
+
 async def test_a_topic_may_ask_for_no_compression(redis_url: str, namespace: str) -> None:
     await make_topic(redis_url, namespace, "t", compression_type="uncompressed")
     async with Producer(redis_url, namespace=namespace, compression_type="zstd") as producer:

@@ -9,10 +9,16 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from partstream.config.build import expectation
-from partstream.config.common import INT64_MAX
+from partstream.config.common import (
+    GZIP_LEVEL,
+    INT64_MAX,
+    LZ4_LEVEL,
+    ZSTD_LEVEL,
+    level_of,
+)
 from partstream.config.texts import Int32, Int64, Ratio, Whole, items, written
 from partstream.config.topic_without_effect import WithoutEffect
 from partstream.errors import InvalidConfig
@@ -31,12 +37,6 @@ def _cleanup(text: object) -> object:
     if not {"compact", "delete"}.issuperset(policies):
         raise ValueError("expected 'delete', 'compact' or both, with a comma between them")
     return ",".join(policies)
-
-
-def _gzip_level(level: int) -> int:
-    if level != -1 and not 1 <= level <= 9:
-        raise ValueError("expected 1 to 9, or -1")
-    return level
 
 
 class TopicConfig(WithoutEffect):
@@ -119,15 +119,18 @@ class TopicConfig(WithoutEffect):
     compression_type: Literal["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"] = (
         "producer"
     )
-    """How batches are stored; `producer`: as the producer compressed them."""
+    """How batches are stored; `producer`: as the producer compressed them.
 
-    compression_gzip_level: Annotated[Whole, AfterValidator(_gzip_level)] = -1
+    A batch that comes in the codec that is asked for stays as it is, whatever its level.
+    """
+
+    compression_gzip_level: Annotated[Whole, GZIP_LEVEL] = -1
     """How hard gzip tries, from 1 to 9, where `compression.type` is `gzip`; -1: zlib's default."""
 
-    compression_lz4_level: Annotated[Whole, Field(ge=1, le=17)] = 9
+    compression_lz4_level: Annotated[Whole, LZ4_LEVEL] = 9
     """How hard lz4 tries, where `compression.type` is `lz4`; 9, as in Kafka, is its fast mode."""
 
-    compression_zstd_level: Annotated[Whole, Field(ge=-131_072, le=22)] = 3
+    compression_zstd_level: Annotated[Whole, ZSTD_LEVEL] = 3
     """How hard zstd tries, where `compression.type` is `zstd`."""
 
     flush_messages: Annotated[Int64, Field(ge=1)] = INT64_MAX
@@ -197,10 +200,7 @@ class TopicConfig(WithoutEffect):
     @property
     def compression_level(self) -> int | None:
         """How hard to compress what comes in otherwise; None: as the codec does by itself."""
-        name = f"compression_{self.compression_type}_level"
-        field = TopicConfig.model_fields.get(name)
-        level = getattr(self, name, None)
-        return None if field is None or level == field.default else level
+        return level_of(self, self.compression_type)
 
     def altered(self, changes: Mapping[str, object | None]) -> TopicConfig:
         """These configs with some replaced, and those that are `None` back at their default.
