@@ -230,8 +230,8 @@ class TopicConfig(WithoutEffect):
         return {name: written(value) for name, value in values.items()}
 
     def as_strings(self) -> dict[str, str]:
-        """All configs, defaults included, by Kafka's names, as text."""
-        return {name: written(value) for name, value in self.model_dump(by_alias=True).items()}
+        """All configs, defaults included, by Kafka's names, as text; last those without effect."""
+        return {name: written(getattr(self, field)) for name, field in TOPIC_CONFIGS.items()}
 
     def partition_fields(self) -> dict[str, int]:
         """What the state of every partition repeats, since the append script must know it."""
@@ -252,9 +252,10 @@ class TopicConfig(WithoutEffect):
 
 
 TOPIC_CONFIGS: dict[str, str] = {
-    str(field.alias): name for name, field in TopicConfig.model_fields.items()
+    str(TopicConfig.model_fields[name].alias): name
+    for name in sorted(TopicConfig.model_fields, key=WithoutEffect.model_fields.__contains__)
 }
-"""Kafka's name of every topic config -> the attribute that holds it."""
+"""Kafka's name of every topic config -> the attribute that holds it; last those without effect."""
 
 
 def _text(name: str, value: object) -> str:
