@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from partstream.config.topic_without_effect import WithoutEffect
+from partstream.sync.admin import Admin
 from tests.cli.conftest import Cli
 
 
@@ -27,8 +29,14 @@ def test_create_list_describe_and_delete(cli: Cli) -> None:
 def test_records_and_bytes_are_counted(cli: Cli) -> None:
     cli.run("topics", "create", "orders")
     cli.run("produce", "orders", stdin="a\nb\n")
-    (orders,) = cli.json("topics", "list")
-    assert (orders["records"], orders["bytes"] > 61) == (2, True)
+    (listed,) = cli.json("topics", "list")
+    (orders,) = cli.json("topics", "describe", "orders")
+    for topic in (listed, orders):
+        assert (topic["records"], topic["size"] > 61) == (2, True)
+    assert sum(partition["size"] for partition in orders["partitions"]) == orders["size"]
+    with Admin(cli.url, namespace=cli.namespace) as admin:
+        described = admin.describe_topic("orders")
+    assert (described.records, described.size) == (orders["records"], orders["size"])
 
 
 def test_create_twice(cli: Cli) -> None:
@@ -47,7 +55,17 @@ def test_alter(cli: Cli) -> None:
     ]
     after = cli.json("topics", "alter", "orders")
     assert after["segment.bytes"] == "2048"
-    assert "cleanup.policy" in cli.out("topics", "alter", "orders")
+
+
+def test_configs_that_count_come_first(cli: Cli) -> None:
+    cli.run("topics", "create", "orders")
+    names = [line.split()[0] for line in cli.out("topics", "alter", "orders").splitlines()]
+    idle = [name for name in names if name.replace(".", "_") in WithoutEffect.model_fields]
+    assert names[0] == "cleanup.policy"
+    assert len(idle) > 10
+    assert names[-len(idle) :] == idle
+    (described,) = cli.json("topics", "describe", "orders")
+    assert list(described["config"]) == list(cli.json("topics", "alter", "orders")) == names
 
 
 def test_grow(cli: Cli) -> None:

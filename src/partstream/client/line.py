@@ -28,6 +28,7 @@ from partstream.client.sending import Sending
 from partstream.engine.log import BEGIN, GO_ON, Appended, appended
 from partstream.engine.partition import Partition, Topic
 from partstream.engine.producers import new_producer_id
+from partstream.records.codec import oldest_timestamp
 
 _logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Line:
             topic.config.min_insync_replicas - 1 if self._config.acks == "all" else 0
         )
         self._fsync = topic.config.flush_messages == 1
+        self._bounds_age = topic.config.bounds_age
 
     def opened(self) -> None:
         """The queue has a new open batch: it goes when linger_ms is over."""
@@ -170,6 +172,7 @@ class Line:
                 batch.payload,
                 GO_ON if batch.sequence else BEGIN,
                 least_replicas=self._least_replicas,
+                oldest=oldest_timestamp(batch.payload) if self._bounds_age else None,
             )
         except errors.PartstreamError as error:
             self._fail(batch, error)

@@ -81,12 +81,21 @@ class Log:
         self._store = store
 
     def submit(
-        self, partition: Partition, batch: bytes, line: str, *, least_replicas: int = 0
+        self,
+        partition: Partition,
+        batch: bytes,
+        line: str,
+        *,
+        least_replicas: int = 0,
+        oldest: int | None = None,
     ) -> asyncio.Future[list[Any]] | None:
         """Send a batch behind all that was sent to the same partition, once, without waiting.
 
         The answer is for `appended`, an exception of it for `mend`. None if it has to wait: await
         `ready` and try again.
+
+        `oldest` is the batch's smallest timestamp, where the topic bounds times and the caller has
+        not checked each record; without it the first record's stands for it.
         """
         keys = partition.keys
         return self._store.courses.submit(
@@ -100,6 +109,7 @@ class Log:
             keys.bell,
             line,
             least_replicas,
+            "" if oldest is None else oldest,
             bell=keys.bell,
         )
 

@@ -63,7 +63,13 @@ class PartitionModel:
     # As `Log`.
 
     def submit(
-        self, _: Partition, batch: bytes, line: str, *, least_replicas: int = 0
+        self,
+        _: Partition,
+        batch: bytes,
+        line: str,
+        *,
+        least_replicas: int = 0,
+        oldest: int | None = None,
     ) -> asyncio.Future[Any] | None:
         if self.rng.random() < self.trouble / 4:
             return None

@@ -12,6 +12,8 @@
 -- ARGV[4]  line          for a batch with a sequence: `begin`, the producer's first one to this
 --                        partition; `go on`, a later one; `any`, the caller can not tell
 -- ARGV[5]  least         replicas that must be connected (min.insync.replicas - 1 with acks=all)
+-- ARGV[6]  oldest        its smallest timestamp, ms; empty, and the first one stands for it: the
+--                        header has no other, and to find it would mean to decode the batch here
 --
 -- Returns  {base offset, leader epoch, append time or -1, log start, replicas, token, duplicate}
 --          or an error code: 100 UNKNOWN_TOPIC_ID, 10 MESSAGE_TOO_LARGE, 32 INVALID_TIMESTAMP,
@@ -40,16 +42,18 @@ local max_timestamp, log_append_time = tonumber(state[11]), state[12] == '1'
 local now = now_ms()
 local _, last_delta, first_timestamp, timestamp, producer, producer_epoch, sequence =
   struct.unpack('>i2i4i8i8i8i2i4', batch, 22)
+local oldest = tonumber(ARGV[6]) or first_timestamp
+local function misdated(time, config, bound, where)
+  local whole = last_delta > 0 and '; none of the ' .. last_delta + 1 .. ' records of its batch is taken'
+  return redis.error_reply(string.format('KAFKA 32 timestamp %.0f is more than %s = %s %s the server%s',
+    time, config, bound, where, whole or ''))
+end
 if log_append_time then
   timestamp = now
 elseif timestamp > now + tonumber(state[13]) then
-  return redis.error_reply('KAFKA 32 timestamp ' .. string.format('%.0f', timestamp)
-    .. ' is more than message.timestamp.after.max.ms = ' .. state[13] .. ' ahead of the server')
-elseif first_timestamp >= 0 and first_timestamp < now - tonumber(state[18]) then
-  -- The header knows the first and the largest timestamp, so one in the middle that is older than
-  -- the first is let through: to find it would mean to decode the batch.
-  return redis.error_reply('KAFKA 32 timestamp ' .. string.format('%.0f', first_timestamp)
-    .. ' is more than message.timestamp.before.max.ms = ' .. state[18] .. ' behind the server')
+  return misdated(timestamp, 'message.timestamp.after.max.ms', state[13], 'ahead of')
+elseif oldest >= 0 and oldest < now - tonumber(state[18]) then
+  return misdated(oldest, 'message.timestamp.before.max.ms', state[18], 'behind')
 end
 
 local token, replicas = replication()
