@@ -58,6 +58,8 @@ _REFUSED = {
     KafkaError._ASSIGNMENT_LOST,
 }
 """Answers to a commit that say that nothing was committed."""
+_AT_ONCE = 50
+"""So many records a user works on before it looks at anything else."""
 _WAITING = 1_000
 """So many records may wait in a producer; without a limit they would grow old there."""
 _COMMON = {
@@ -200,17 +202,21 @@ class Member:
             self._stage.journal.write(Closed(now(), self._name))
 
     def _turn(self) -> bool:
-        messages = self._consumer.consume(50, 0.2)
-        for message in messages:
+        # One by one: `consume` may hand out what it had gathered before the partition was given up,
+        # or its offset called in question, and is again what comes then.
+        message, count = self._consumer.poll(0.2), 0
+        while message is not None:
             error = message.error()
             if error is None:
                 self._note(message)
             else:
                 self._failed(error)
+            count += 1
+            message = self._consumer.poll(0) if count < _AT_ONCE else None
         self._note_ownership()
-        if messages and not self._stage.finishing.is_set():
+        if count and not self._stage.finishing.is_set():
             time.sleep(self._rng.random() * self._manner["work"])
-        return bool(messages)
+        return bool(count)
 
     def _note(self, message: Message) -> None:
         value, partition, offset = message.value(), message.partition(), message.offset()
