@@ -42,6 +42,10 @@ def _absent_there(kafka: Any, ours: Any) -> bool:
     return bool(kafka == ABSENT)
 
 
+def _absent_here(kafka: Any, ours: Any) -> bool:
+    return bool(ours == ABSENT)
+
+
 def _accepted(kafka: Any, ours: Any) -> bool:
     """Kafka refuses, the gateway does not: what an answer holds then is another matter."""
     return bool(ours != kafka)
@@ -61,6 +65,11 @@ _NO_CLUSTER_CONFIGS = (
 _NAMELESS = (
     "A group has a name: the empty one, which Kafka still takes for commits, is refused "
     "(INVALID_GROUP_ID)."
+)
+
+_OTHER_DEFAULTS = (
+    "Some configs of a gateway have another default than Kafka's: see "
+    "[Configuration of the gateway](configuration.md)."
 )
 
 _GROUP_CONFIGS = (
@@ -153,6 +162,28 @@ DELIBERATE: tuple[Difference, ...] = (
         "0.min.insync.replicas.*",
         lambda kafka, ours: kafka == 3 or [kafka[0][1], *kafka[1:]] == [3, *ours],
         _NO_CLUSTER_CONFIGS,
+    ),
+    Difference(
+        "configs/types_of_broker_configs",
+        "[01].*",
+        _absent_here,
+        "Configs of brokers that mean nothing here (threads, disks, controllers, replicas) are not "
+        "shown. In a file of settings they are ignored, with a warning.",
+    ),
+    Difference(
+        "configs/types_of_broker_configs",
+        "[01].*",
+        _absent_there,
+        "A gateway shows a few configs that Kafka's brokers do not have, such as `workers`.",
+    ),
+    *(
+        Difference("configs/types_of_broker_configs", f"1.{name}.0", _accepted, _OTHER_DEFAULTS)
+        for name in (
+            *("broker.heartbeat.interval.ms", "broker.session.timeout.ms", "log.retention.bytes"),
+            *("default.replication.factor", "log.retention.check.interval.ms", "max.connections"),
+            *("log.segment.bytes", "queued.max.request.bytes", "replica.lag.time.max.ms"),
+            *("ssl.keystore.type", "ssl.truststore.type"),
+        )
     ),
     Difference("configs/configs_of_a_group", "0.results.0.*", _accepted, _GROUP_CONFIGS),
     Difference("configs/configs_of_a_group_changed", "?.responses.0.*", _accepted, _GROUP_CONFIGS),

@@ -135,13 +135,18 @@ class Gateway:
         topics = Topics(store, max_age_ms=config.metadata_max_age_ms)
         self._closers.append(lambda: _close(topics))
         groups = ConsumerGroups(
-            store, topics, max_size=config.group_consumer_max_size, classic=_classic_limits(config)
+            store,
+            topics,
+            max_size=config.group_consumer_max_size,
+            max_metadata=config.offset_metadata_max_bytes,
+            classic=_classic_limits(config),
         )
         self._closers.append(groups.close)
         sweeper = Sweeper(
             store,
             topics,
             interval_ms=config.log_retention_check_interval_ms,
+            producer_id_expiration_ms=config.producer_id_expiration_ms,
             expire_offsets=groups.expire_offsets,
         )
         sweeper.start()

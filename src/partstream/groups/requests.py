@@ -132,14 +132,14 @@ def _printable(text: str) -> bool:
     return all(letter >= " " for letter in text)
 
 
-def check_metadata(metadata: str) -> None:
+def check_metadata(metadata: str, most: int = MAX_METADATA) -> None:
     """Make sure that the metadata of a committed offset is not too long.
 
     Raises:
-        OffsetMetadataTooLarge: it is longer than `MAX_METADATA`.
+        OffsetMetadataTooLarge: it is longer than `most` bytes.
     """
     size = len(metadata.encode())
-    if size > MAX_METADATA:
+    if size > most:
         raise OffsetMetadataTooLarge(
-            f"the metadata of a committed offset is {size} bytes, and {MAX_METADATA} are allowed"
+            f"the metadata of a committed offset is {size} bytes, and {most} are allowed"
         )

@@ -26,7 +26,7 @@ from partstream.groups.classic import Phase
 from partstream.groups.classic_events import NONE, Limits
 from partstream.groups.classic_protocol import CONSUMER
 from partstream.groups.consumer import group_state
-from partstream.groups.requests import HeartbeatRequest, check_group_id
+from partstream.groups.requests import MAX_METADATA, HeartbeatRequest, check_group_id
 from partstream.groups.rows import (
     NOTHING,
     Partitions,
@@ -48,15 +48,24 @@ class ConsumerGroups(Membership):
     """The consumer groups of a namespace. Partitions are named by topic id throughout."""
 
     def __init__(
-        self, store: Store, topics: Topics, *, max_size: int = 0, classic: Limits | None = None
+        self,
+        store: Store,
+        topics: Topics,
+        *,
+        max_size: int = 0,
+        max_metadata: int = MAX_METADATA,
+        classic: Limits | None = None,
     ) -> None:
         """`max_size`: the most members of a group, Kafka's group.consumer.max.size; 0: no limit.
+
+        `max_metadata`: the most bytes that may be committed with an offset, Kafka's
+        offset.metadata.max.bytes.
 
         `classic`: what classic groups are configured to; None: Kafka's defaults.
         """
         super().__init__(store, topics, max_size=max_size)
         self._topics = topics
-        self._offsets = Offsets(store, self.calls)
+        self._offsets = Offsets(store, self.calls, max_metadata)
         self.classic = ClassicGroups(store, self.calls, classic)
 
     async def _join(self, request: HeartbeatRequest, times: Times, incarnation: int) -> Heartbeat:

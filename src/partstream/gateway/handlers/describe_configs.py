@@ -10,7 +10,6 @@ from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.configs import (
     BROKER,
-    DEFAULT,
     TOPIC,
     Shown,
     broker_configs,
@@ -56,23 +55,20 @@ async def _shown(broker: Broker, asked: Struct) -> Iterator[Shown]:
         raise InvalidRequest(
             f"Unexpected broker id, expected {node_id} or empty string, but received {name}"
         )
-    return broker_configs(broker.config, node_id)
+    return broker_configs(broker)
 
 
 def _config(request: Struct, shown: Shown) -> Mapping[str, Any]:
-    synonyms = []
-    if request.include_synonyms:
-        if shown.source != DEFAULT:
-            synonyms.append({"name": shown.name, "value": shown.value, "source": shown.source})
-        if shown.default is not None and shown.synonym:
-            synonyms.append({"name": shown.synonym, "value": shown.default, "source": DEFAULT})
+    synonyms = shown.synonyms if request.include_synonyms else ()
     return {
         "name": shown.name,
         "value": shown.value,
         "read_only": shown.read_only,
         "config_source": shown.source,
         "is_sensitive": shown.sensitive,
-        "synonyms": synonyms,
+        "synonyms": [
+            {"name": name, "value": value, "source": source} for name, value, source in synonyms
+        ],
         "config_type": shown.kind,
         "documentation": shown.documentation if request.include_documentation else None,
     }
