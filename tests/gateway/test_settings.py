@@ -197,3 +197,18 @@ async def test_the_assignors_of_the_gateway(redis_url: str, namespace: str) -> N
         assert await join(None) == 0
         answer = await client.ask(69, 0, group_ids=["g"])
         assert answer.groups[0].assignor_name == "range"
+
+
+@pytest.mark.parametrize("version", [3, 4])
+async def test_the_level_of_groups_is_told(redis_url: str, namespace: str, version: int) -> None:
+    async with gateway(redis_url, namespace) as running, await Client.connect(running) as client:
+        answer = await client.ask(
+            18, version, client_software_name="a", client_software_version="1"
+        )
+        supported = [
+            (one.name, one.min_version, one.max_version) for one in answer.supported_features
+        ]
+        assert supported == ([("group.version", 0, 1)] if version >= 4 else [])
+        (feature,) = answer.finalized_features
+        assert (feature.name, feature.max_version_level) == ("group.version", 1)
+        assert answer.finalized_features_epoch > 0
