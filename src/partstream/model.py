@@ -158,6 +158,16 @@ class TopicDescription:
     """Every config by Kafka's name, defaults included."""
     partitioner: str
 
+    @property
+    def records(self) -> int:
+        """Offsets from the partitions' starts to their ends; what compaction removed counts too."""
+        return sum(each.end_offset - each.start_offset for each in self.partitions)
+
+    @property
+    def size(self) -> int:
+        """Bytes of record batches held, in all partitions."""
+        return sum(each.size for each in self.partitions)
+
 
 class GroupState(IntEnum):
     """The state of a group, under Kafka's names."""

@@ -6,6 +6,8 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -31,6 +33,26 @@ COMMANDS = (
 """Each in the module of its name."""
 
 
+@contextmanager
+def _one_form() -> Iterator[None]:
+    """What click would say as `Error: why` is said as every other error: `partstream: why`."""
+    try:
+        yield
+    except click.ClickException as error:
+        shows_itself = (click.ClickException.show, click.UsageError.show)
+        if type(error).show not in shows_itself:
+            raise  # the help page, for want of arguments
+        ctx = getattr(error, "ctx", None)
+        if ctx is not None:
+            click.echo(f"{ctx.get_usage()}\nTry '{ctx.command_path} --help' for help.\n", err=True)
+        _say(error.format_message())
+        raise click.exceptions.Exit(error.exit_code) from None
+
+
+def _say(error: object) -> None:
+    click.echo(f"partstream: {error}", err=True)
+
+
 class Root(click.Group):
     """Imports a command when it is asked for, so that `serve` starts without what the others need;
     turns what commands raise into one line on stderr and an exit code.
@@ -48,10 +70,16 @@ class Root(click.Group):
         command: click.Command = getattr(import_module(f"partstream.cli.{name}"), name)
         return command
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the options in front of the command."""
+        with _one_form():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            result = super().invoke(ctx)
+            with _one_form():
+                result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
             # Python would complain when it flushes what is left at its exit.
@@ -62,7 +90,7 @@ class Root(click.Group):
         except PartstreamError as error:
             if ctx.params.get("debug"):
                 raise
-            click.echo(f"partstream: {error}", err=True)
+            _say(error)
             ctx.exit(FAILED)
         return result
 

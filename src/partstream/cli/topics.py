@@ -44,15 +44,15 @@ def _configs(texts: Iterable[str]) -> dict[str, Any]:
 def list_command(ctx: click.Context, as_json: bool) -> None:
     """List all topics, with how many records and bytes they hold."""
     with Admin(**of(ctx).client()) as admin:
-        found = [_summary(topic) for topic in admin.describe_topics().values()]
+        found = list(admin.describe_topics().values())
     if as_json:
-        print_json(found)
+        print_json([_summary(topic) for topic in found])
         return
     print_table(
         ["TOPIC", "PARTITIONS", "RECORDS", "SIZE", "PARTITIONER"],
         [
-            (row["name"], row["partitions"], row["records"], size(row["bytes"]), row["partitioner"])
-            for row in found
+            (each.name, len(each.partitions), each.records, size(each.size), each.partitioner)
+            for each in found
         ],
         right={"PARTITIONS", "RECORDS", "SIZE"},
     )
@@ -63,8 +63,8 @@ def _summary(topic: TopicDescription) -> dict[str, Any]:
         "name": topic.name,
         "topic_id": topic.topic_id,
         "partitions": len(topic.partitions),
-        "records": sum(row.end_offset - row.start_offset for row in topic.partitions),
-        "bytes": sum(row.size for row in topic.partitions),
+        "records": topic.records,
+        "size": topic.size,
         "partitioner": topic.partitioner,
     }
 
@@ -150,28 +150,24 @@ def describe(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     with Admin(**of(ctx).client()) as admin:
         found = list(admin.describe_topics(names).values())
     if as_json:
-        print_json([{**asdict(topic), **_totals(topic)} for topic in found])
+        print_json(
+            [{**asdict(topic), "records": topic.records, "size": topic.size} for topic in found]
+        )
         return
     for topic in found:
         _print_topic(topic)
 
 
-def _totals(topic: TopicDescription) -> dict[str, Any]:
-    summary = _summary(topic)
-    return {"records": summary["records"], "bytes": summary["bytes"]}
-
-
 def _print_topic(topic: TopicDescription) -> None:
     defaults = TopicConfig().as_strings()
     changed = {name: text for name, text in topic.config.items() if text != defaults[name]}
-    totals = _totals(topic)
     print_fields(
         {
             "topic": topic.name,
             "id": topic.topic_id,
             "partitions": len(topic.partitions),
-            "records": totals["records"],
-            "size": size(totals["bytes"]),
+            "records": topic.records,
+            "size": size(topic.size),
             "partitioner": topic.partitioner,
             "configs": ", ".join(f"{name}={text}" for name, text in changed.items())
             or "all at their defaults",

@@ -28,6 +28,7 @@ from partstream.client.sending import Sending
 from partstream.engine.log import BEGIN, GO_ON, Appended, appended
 from partstream.engine.partition import Partition, Topic
 from partstream.engine.producers import new_producer_id
+from partstream.records.codec import oldest_timestamp
 
 _logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Line:
             topic.config.min_insync_replicas - 1 if self._config.acks == "all" else 0
         )
         self._fsync = topic.config.flush_messages == 1
+        self._bounds_age = topic.config.bounds_age
 
     def opened(self) -> None:
         """The queue has a new open batch: it goes when linger_ms is over."""
@@ -170,6 +172,7 @@ class Line:
                 batch.payload,
                 GO_ON if batch.sequence else BEGIN,
                 least_replicas=self._least_replicas,
+                oldest=oldest_timestamp(batch.payload) if self._bounds_age else None,
             )
         except errors.PartstreamError as error:
             self._fail(batch, error)
@@ -214,7 +217,7 @@ class Line:
         """Wait until the replicas in sync have the batch, too."""
         failure: errors.PartstreamError | None = None
         try:
-            await self._sending.store.barrier(self._partition.slot).confirm(
+            await self._sending.log.barrier(self._partition).confirm(
                 token=result.token, least_replicas=self._least_replicas, fsync=self._fsync
             )
         except errors.PartstreamError as error:
@@ -306,7 +309,7 @@ class Line:
             if batch.outcome.done():
                 self._sending.settled(batch)
         self._failed.clear()
-        error = await self._sending.store.mend(self._partition.slot, raw)
+        error = await self._sending.log.mend(self._partition, raw)
         self._sending.store.observer.batch_retried(self._partition.topic, type(error).__name__)
         try:
             await self._treat(head, error)
@@ -341,7 +344,7 @@ class Line:
         )
         await asyncio.sleep(delay / 1000 * random.uniform(0.8, 1.2))
         try:
-            await self._sending.store.ready(self._partition.slot)
+            await self._sending.log.ready(self._partition)
         except errors.PartstreamError as unreachable:
             self._trouble = unreachable
 

@@ -34,6 +34,15 @@ class Lookups:
         except UnknownTopicOrPartition:
             return (await self._topics.get(name.topic, fresh=True)).partition(name.partition)
 
+    async def partitions(self, topic: str, *, fresh: bool = False) -> list[TopicPartition]:
+        """All partitions of a topic; `fresh`: those made just now, too.
+
+        Raises:
+            UnknownTopicOrPartition, InvalidTopic: there is no such topic.
+        """
+        found = await self._topics.get(topic, fresh=fresh)
+        return [partition.name for partition in found.partitions]
+
     async def bounds(self, names: Iterable[TopicPartition]) -> dict[TopicPartition, Bounds]:
         """Start and end of logs."""
         wanted = list(names)

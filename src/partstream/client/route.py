@@ -49,6 +49,7 @@ class Route:
         self.queues: list[Queue] = []
         self._accumulator = accumulator
         self._compression = config.compression_type
+        self._level = config.compression_level
         self._custom = config.partitioner
         self._key_serializer = config.key_serializer
         self._value_serializer = config.value_serializer
@@ -135,11 +136,14 @@ class Route:
         stored = topic.config.compression_type
         name = {"producer": self._compression, "uncompressed": "none"}.get(stored, stored)
         codec, limit = codec_of(name), topic.config.max_message_bytes
+        # A broker leaves alone what comes in the codec that the topic asks for.
+        level = self._level if name == self._compression else topic.config.compression_level
         queues = self.queues[: len(topic.partitions)]
         for queue in queues:
-            queue.codec, queue.limit = codec, limit
+            queue.follow(codec, level, limit)
         for index in range(len(queues), len(topic.partitions)):
-            queues.append(Queue(TopicPartition(topic.name, index), codec=codec, limit=limit))
+            where = TopicPartition(topic.name, index)
+            queues.append(Queue(where, codec=codec, level=level, limit=limit))
         # Replaced whole: a thread that is choosing a partition sees the old list or the new one.
         self.queues = queues
         self._by_key = {}

@@ -224,6 +224,21 @@ def decode(
     return records
 
 
+def oldest_timestamp(batch: bytes) -> int:
+    """The smallest timestamp of a batch that has records, ms: its header has only the largest.
+
+    Raises:
+        CorruptRecord, RecordTooLarge, UnsupportedCompressionType: it cannot be read.
+    """
+    head = header.parse(batch)
+    try:
+        reader = DefaultRecordBatch(_readable(batch, head, None, MAX_DECOMPRESSED))
+        oldest: int = min(record.timestamp for record in reader)
+    except (KafkaError, ValueError, OverflowError, MemoryError) as error:
+        raise CorruptRecord(str(error)) from error
+    return oldest
+
+
 def _where(topic: str, partition: int, base_offset: int) -> str:
     return f"the batch of {topic}-{partition} at offset {base_offset} cannot be read"
 

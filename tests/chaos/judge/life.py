@@ -14,6 +14,7 @@ from tests.chaos.history import (
     Crashed,
     Failed,
     Leaked,
+    Linked,
     Memory,
     Sent,
     Stuck,
@@ -23,6 +24,8 @@ from tests.chaos.judge.view import View, short
 
 _GROWTH_KB = 48 * 1024
 """A worker may grow by so much after its first third."""
+_LINKS = 3
+"""Connections of a client to a primary: for commands, for its replicas, and for bells."""
 
 
 def nobody_crashed(seen: View) -> Iterator[Anomaly]:
@@ -84,6 +87,28 @@ def nothing_leaked(seen: View) -> Iterator[Anomaly]:
             yield Anomaly(
                 "leaked",
                 f"{event.where}: {event.tasks} tasks, {event.connections} connections {event.what}",
+            )
+
+
+def connections_are_few(seen: View) -> Iterator[Anomaly]:
+    """When all is calm, a client has its few connections to primaries, and none to anybody else.
+
+    Whoever has had nothing to say may not have heard yet that a primary was replaced: then it has
+    no connection to the one that took over.
+    """
+    ended = {event.client: event.at for event in seen.of(Closed)}
+    links = seen.of(Linked)
+    pairs = {(event.client, event.server) for event in links}
+    for event in links:
+        most = 0 if (event.client, event.follows) in pairs else _LINKS
+        gone_at = ended.get(event.client, seen.killed_at(event.client))
+        if gone_at is not None and gone_at < event.at:
+            most = 0
+        if event.connections > most:
+            role = f", a replica of {event.follows}" if event.follows else ""
+            yield Anomaly(
+                "leaked",
+                f"{event.client} has {event.connections} connections to {event.server}{role}",
             )
 
 

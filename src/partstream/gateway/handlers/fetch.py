@@ -243,6 +243,16 @@ async def _misplaced(
         end = await broker.log.epoch_end(partition, asked.leader_epoch)
         if not 0 <= asked.offset <= end.end_offset:
             return FencedLeaderEpoch()
+    if asked.offset > got.log_end and asked.leader_epoch >= 0:
+        # What it has read may have been taken back, and nothing was written since. Told so by the
+        # epoch, it goes back to where the histories part; else to the log's beginning, or its end.
+        try:
+            epoch = await broker.log.begin_epoch(partition)
+        except PartstreamError:
+            return FencedLeaderEpoch()  # it asks again
+        broker.epochs.saw(partition, epoch)
+        if epoch > asked.leader_epoch:
+            return FencedLeaderEpoch()
     if not got.log_start <= asked.offset <= got.log_end:
         return OffsetOutOfRange()
     return None
