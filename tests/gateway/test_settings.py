@@ -10,10 +10,11 @@ from partstream.engine.log import Log
 from partstream.engine.topics import Topics
 from partstream.errors import RecordTooLarge
 from partstream.store.store import Store
-from tests.gateway.gateways import Client, create, gateway
+from tests.gateway.gateways import Client, create, gateway, produce
 from tests.gateway.records import batch
+from tests.waiting import until
 
-_TOPIC, _BROKER = 2, 4
+_TOPIC, _BROKER, _GROUP = 2, 4, 32
 _DYNAMIC, _STATIC, _DEFAULT = 1, 4, 5
 
 _Row = tuple[str | None, int, list[tuple[str, str | None, int]]]
@@ -134,6 +135,14 @@ async def test_a_gateway_shows_what_it_has(redis_url: str, namespace: str) -> No
         ]
         assert rows["group.consumer.min.session.timeout.ms"][0] == "9000"
         assert "hush" not in str(rows)
+        rows = await _shown(client, _GROUP, "g")
+        of_brokers = "group.consumer.session.timeout.ms"
+        assert rows["consumer.session.timeout.ms"] == (
+            "9000",
+            _STATIC,
+            [(of_brokers, "9000", _STATIC), (of_brokers, "45000", _DEFAULT)],
+        )
+        assert rows["consumer.heartbeat.interval.ms"][:2] == ("5000", _DEFAULT)
 
 
 @pytest.mark.parametrize(("version", "code"), [(1, 42), (3, 73), (6, 73)])
@@ -212,3 +221,21 @@ async def test_the_level_of_groups_is_told(redis_url: str, namespace: str, versi
         (feature,) = answer.finalized_features
         assert (feature.name, feature.max_version_level) == ("group.version", 1)
         assert answer.finalized_features_epoch > 0
+
+
+async def test_producers_are_forgotten(redis_url: str, namespace: str) -> None:
+    settings = {"producer_id_expiration_ms": 1, "log_retention_check_interval_ms": 50}
+    async with (
+        gateway(redis_url, namespace, **settings) as running,
+        await Client.connect(running) as client,
+    ):
+        await create(client, "t")
+        sent = batch(b"v", producer_id=7, producer_epoch=0, base_sequence=0)
+        assert (await produce(client, "t", sent)).error_code == 0
+
+        async def nobody() -> bool:
+            asked = [{"name": "t", "partition_indexes": [0]}]
+            answer = await client.ask(61, 0, topics=asked)
+            return not answer.topics[0].partitions[0].active_producers
+
+        await until(nobody)

@@ -135,6 +135,18 @@ def _of_broker(config: TopicConfig, name: str, default: str) -> Iterator[tuple[s
         yield _IN_HOURS[name], str(int(default) // _HOUR_MS), DEFAULT
 
 
+def group_configs(config: GatewayConfig) -> Iterator[Shown]:
+    """The configs of any group: the gateway's, which hold for all of them."""
+    for name in ("consumer.heartbeat.interval.ms", "consumer.session.timeout.ms"):
+        broker_name = f"group.{name}"
+        attribute = broker_name.replace(".", "_")
+        field = GatewayConfig.model_fields[attribute]
+        value = str(getattr(config, attribute))
+        source, synonyms = _origin(config, attribute, broker_name, value)
+        kind, text = _kind(broker_name, field), _text(field)
+        yield Shown(name, value, source, kind, text, synonyms, read_only=True)
+
+
 def broker_configs(broker: Broker) -> Iterator[Shown]:
     """The configs of this gateway; they change only by a restart."""
     config, me = broker.config, broker.registry.me
@@ -153,11 +165,19 @@ def broker_configs(broker: Broker) -> Iterator[Shown]:
             value = None
         elif kind == LIST:
             value = value or ""
-        source = STATIC_BROKER if attribute in config.model_fields_set else DEFAULT
-        own = ((name, value, source),) if source == STATIC_BROKER else ()
-        default = _written(field.default)
-        usual = ((name, default, DEFAULT),) if default is not None else ()
-        yield Shown(name, value, source, kind, _text(field), (*own, *usual), read_only=True)
+        source, synonyms = _origin(config, attribute, name, value)
+        yield Shown(name, value, source, kind, _text(field), synonyms, read_only=True)
+
+
+def _origin(
+    config: GatewayConfig, attribute: str, name: str, value: str | None
+) -> tuple[int, tuple[tuple[str, str | None, int], ...]]:
+    """Where a gateway has a value from, and all that could give it."""
+    default = _written(GatewayConfig.model_fields[attribute].default)
+    usual = ((name, default, DEFAULT),) if default is not None else ()
+    if attribute not in config.model_fields_set:
+        return DEFAULT, usual
+    return STATIC_BROKER, ((name, value, STATIC_BROKER), *usual)
 
 
 def _written(value: object) -> str | None:

@@ -239,8 +239,8 @@ async def configs_of_a_group(s: Session) -> None:
         ],
         include_synonyms=True,
     )
-    rows = answer["results"][0]
-    rows["configs"] = [one for one in rows["configs"] if one["name"].startswith("consumer.")]
+    configs = answer["results"][0].pop("configs")
+    s.keep({one["name"]: one for one in configs if one["name"].startswith("consumer.")})
     s.keep(answer)
 
 

@@ -1,4 +1,5 @@
-"""DescribeConfigs (32), versions 1-4: configs of topics and of this gateway (KIP-133, KIP-569)."""
+"""DescribeConfigs (32), versions 1-4: configs of topics, of this gateway and of groups (KIP-133,
+KIP-569)."""
 
 from __future__ import annotations
 
@@ -10,10 +11,12 @@ from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.configs import (
     BROKER,
+    GROUP,
     TOPIC,
     Shown,
     broker_configs,
     find_topic,
+    group_configs,
     topic_configs,
 )
 from partstream.gateway.faults import NONE, code_of
@@ -46,6 +49,10 @@ async def _shown(broker: Broker, asked: Struct) -> Iterator[Shown]:
     name = asked.resource_name
     if asked.resource_type == TOPIC:
         return topic_configs(await find_topic(broker, name))
+    if asked.resource_type == GROUP:
+        if not name:
+            raise InvalidRequest("Default group resources are not allowed.")
+        return group_configs(broker.config)
     if asked.resource_type != BROKER:
         raise InvalidRequest(f"Unsupported resource type: {asked.resource_type}")
     node_id = broker.registry.me.id
