@@ -16,7 +16,7 @@ from tests.chaos.history import Journal, Killed, Stuck, now
 from tests.chaos.names import NAMESPACE
 from tests.chaos.plan import Blow, Client, Plan
 
-_UP_S = 30.0
+_UP_S = 60.0
 _LONG_PAUSE_S = 5.0
 
 

@@ -202,6 +202,9 @@ def test_a_kafka_producer_that_gave_up_and_began_anew(
         events.append(event._replace(producer=producer) if isinstance(event, Stored) else event)
     events += [Sent(0.9, "p", "k", "p/9/x"), Failed(failed_at, "p", "p/9/x", error, False)]
     assert kinds(events) == expected
+    # What it is, it is also if the producer gave up that one, too.
+    events = without(events, lambda event: isinstance(event, Acked) and event.value == VALUES[5])
+    assert kinds([*events, Failed(6.1, "p", VALUES[5], "late", False)]) == expected
 
 
 def test_a_producer_that_is_not_idempotent_may_repeat_itself() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from partstream.engine.groups.assigner import Assigner
 from partstream.engine.groups.calls import Claim, View
 from partstream.errors import (
     FencedMemberEpoch,
@@ -171,6 +172,26 @@ async def test_the_same_join_twice_is_one(redis_url: str, namespace: str) -> Non
         with pytest.raises(FencedMemberEpoch, match=member.id):
             await engine.groups.heartbeat("g", member.id, 0, **member.join_fields, incarnation=1)
         assert (await member.beat()).assignment is None
+
+
+async def test_a_member_whose_target_comes_after_its_join_takes_it(
+    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The assignment took longer than a join waits for it; somebody else made it."""
+
+    async def assign(self: Assigner, group_id: str, *, within: float) -> None:
+        return
+
+    async with rig(redis_url, namespace) as engine:
+        await engine.topics.create("t", 4)
+        old, new = Member(engine.groups, "g"), Member(engine.groups, "g")
+        await old.beat()
+        with monkeypatch.context() as patch:
+            patch.setattr(Assigner, "assign", assign)
+            await new.beat()
+        await settle(old)
+        await settle(old, new)
+        assert (len(old.owned), len(new.owned)) == (2, 2)
 
 
 async def test_a_member_that_joins_anew_has_lost_what_it_had(

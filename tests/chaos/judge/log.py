@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from math import inf
 
 from tests.chaos.history import Acked, Began, Failed, LossSeen, Sent, Stored
 from tests.chaos.judge.anomaly import Anomaly, Promise
@@ -73,13 +74,13 @@ def _fresh_starts(seen: View) -> set[str]:
     for failed in seen.of(Failed):
         if failed.error == _GIVEN_UP:
             insort(given_up[failed.client], failed.at)
-    sent_at = {event.value: event.at for event in seen.of(Sent) if event.client in given_up}
-    found = set()
-    for ack in seen.of(Acked):
-        times, since = given_up[ack.client], sent_at.get(ack.value)
-        if since is not None and bisect_left(times, since) < bisect_right(times, ack.at):
-            found.add(ack.value)
-    return found
+    until = {event.value: event.at for event in seen.events if isinstance(event, Acked | Failed)}
+    return {
+        sent.value
+        for sent in seen.of(Sent)
+        for times in (given_up.get(sent.client, []),)
+        if bisect_left(times, sent.at) < bisect_right(times, until.get(sent.value, inf))
+    }
 
 
 def ordered(seen: View) -> Iterator[Anomaly]:
