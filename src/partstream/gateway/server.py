@@ -27,6 +27,7 @@ from partstream.gateway.table import BY_KEY
 from partstream.gateway.tls import Certificates
 from partstream.groups import patterns
 from partstream.groups.classic_events import Limits
+from partstream.groups.migration import Policy
 from partstream.metrics.hooks import Observer
 from partstream.store.store import Store
 
@@ -135,7 +136,11 @@ class Gateway:
         topics = Topics(store, max_age_ms=config.metadata_max_age_ms)
         self._closers.append(lambda: _close(topics))
         groups = ConsumerGroups(
-            store, topics, max_size=config.group_consumer_max_size, classic=_classic_limits(config)
+            store,
+            topics,
+            max_size=config.group_consumer_max_size,
+            classic=_classic_limits(config),
+            migration=Policy(config.group_consumer_migration_policy),
         )
         self._closers.append(groups.close)
         sweeper = Sweeper(
