@@ -213,6 +213,9 @@ class MemberDescription:
     assignment: tuple[TopicPartition, ...]
     target_assignment: tuple[TopicPartition, ...]
     rack: str | None = None
+    type: str = "consumer"
+    """The protocol that it speaks: `consumer` (KIP-848) or `classic`. Members of a consumer group
+    may speak either, while they are switched from one to the other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,6 +271,45 @@ DELIBERATE: tuple[Difference, ...] = (
         "too, if its epoch is right.",
     ),
     Difference(
+        "migration/groups_that_cannot_become_consumer_groups",
+        "error_code",
+        lambda kafka, ours: (kafka, ours) == ("GROUP_ID_NOT_FOUND", "UNKNOWN_MEMBER_ID"),
+        "A member of a consumer group that was missed, and whose group has become a classic one "
+        "meanwhile, is told UNKNOWN_MEMBER_ID, so that it joins again. Kafka tells it "
+        "GROUP_ID_NOT_FOUND, at which clients give up.",
+    ),
+    Difference(
+        "migration/groups_that_cannot_become_consumer_groups",
+        "1[23]",
+        lambda kafka, ours: kafka in ("UNKNOWN_SERVER_ERROR", ""),
+        "A classic group whose assignments cannot be read does not become a consumer group "
+        "(GROUP_ID_NOT_FOUND, as if what its members want could not be read); Kafka fails "
+        "(UNKNOWN_SERVER_ERROR).",
+    ),
+    Difference(
+        "migration/a_classic_group_becomes_a_consumer_group",
+        "1[13].topics.0.partitions.0.error_code",
+        lambda kafka, ours: (kafka, ours) == ("NONE", "ILLEGAL_GENERATION"),
+        "A member of a consumer group that speaks the classic protocol commits with the generation "
+        "that it was told last, and with no other; Kafka also takes an earlier one of a partition "
+        "that it has kept since.",
+    ),
+    *(
+        Difference(
+            f"migration/{scenario}",
+            "error_code",
+            lambda kafka, ours: kafka == "ILLEGAL_GENERATION",
+            "When a consumer group has become a classic one, its members are still at the "
+            "generation that they know: they hear REBALANCE_IN_PROGRESS, may commit, and join "
+            "again. Kafka counts on, and tells them ILLEGAL_GENERATION, at which they give up what "
+            "they have.",
+        )
+        for scenario in (
+            "the_last_member_of_a_consumer_group_leaves",
+            "a_group_goes_and_comes_back",
+        )
+    ),
+    Difference(
         "partitions_and_leaders/producers",
         "*.last_timestamp",
         lambda kafka, ours: ours == "NOW",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
@@ -167,6 +167,16 @@ class GatewayConfig(TopicDefaultsConfig, ListenerTlsConfig):
 
     group_consumer_max_size: int = Field(default=INT32_MAX, ge=1, le=INT32_MAX)
     """The most members of a consumer group (KIP-848)."""
+
+    group_consumer_migration_policy: Literal[
+        "disabled", "bidirectional", "upgrade", "downgrade"
+    ] = "bidirectional"
+    """Which groups with members change their protocol. `upgrade`: a classic group becomes a
+    consumer group (KIP-848) when a member of that kind joins. `downgrade`: a consumer group becomes
+    a classic one when only classic members are left. `bidirectional`: both. `disabled`: neither.
+
+    All gateways, and the library's own consumers, which are `bidirectional`, decide by themselves.
+    """
 
     group_min_session_timeout_ms: PositiveMilliseconds = 6_000
     """The shortest session timeout that members of classic groups may ask for."""

@@ -27,6 +27,7 @@ from partstream.gateway.table import BY_KEY
 from partstream.gateway.tls import Certificates
 from partstream.groups import patterns
 from partstream.groups.classic_events import Limits
+from partstream.groups.migration import Policy
 from partstream.metrics.hooks import Observer
 from partstream.store.store import Store
 
@@ -140,6 +141,7 @@ class Gateway:
             max_size=config.group_consumer_max_size,
             max_metadata=config.offset_metadata_max_bytes,
             classic=_classic_limits(config),
+            migration=Policy(config.group_consumer_migration_policy),
         )
         self._closers.append(groups.close)
         sweeper = Sweeper(

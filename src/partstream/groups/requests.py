@@ -13,6 +13,7 @@ from partstream.errors import (
 )
 from partstream.groups import patterns
 from partstream.groups.assignors import ASSIGNORS
+from partstream.groups.classic import Protocols
 from partstream.groups.rows import LEFT_STATIC, Subscription, TopicIdPartition
 
 JOIN = 0
@@ -43,6 +44,9 @@ class HeartbeatRequest:
     subscribed_regex: str | None = None
     assignor: str | None = None
     owned: Collection[TopicIdPartition] | None = None
+    supported: Protocols = ()
+    """Of a member that speaks the classic protocol, when it joins. It says what it owns after it
+    has let go of the rest, so `owned` counts whatever its row says by now."""
 
     @property
     def subscribes(self) -> bool:

@@ -33,12 +33,8 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
         beat = await _beat(broker, call, request)
     except InvalidGroupId:
         return {"error_code": INVALID_REQUEST, "error_message": "GroupId can't be empty."}
-    except InconsistentGroupProtocol:
-        message = (
-            f"Cannot upgrade classic group {request.group_id} to consumer group because online "
-            "upgrade is disabled."
-        )
-        return {"error_code": GroupIdNotFound.code, "error_message": message}
+    except InconsistentGroupProtocol as error:
+        return {"error_code": GroupIdNotFound.code, "error_message": str(error)}
     except UnknownMemberId as error:
         return await _unknown(broker, request.group_id, error)
     except PartstreamError as error:
