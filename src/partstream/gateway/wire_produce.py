@@ -43,24 +43,25 @@ class Row(NamedTuple):
 
 def read(data: bytes, at: int, version: int) -> Request:
     """A request. It is read whole before anything is sent: of one that is cut off nothing is
-    appended.
+    appended. A partition that is there twice gets only what comes last, as in Kafka.
 
     Raises:
         Malformed: it is none.
     """
     wire = Wire(data, at, flexible=version >= FLEXIBLE)
     transactional_id, acks, timeout_ms = wire.nullable_string(), wire.int16(), wire.int32()
-    topics = []
+    topics: dict[str | None, dict[int, bytes | None]] = {}
     for _ in range(wire.count(3)):
         name = wire.uuid() if version >= BY_ID else wire.string()
-        batches = []
+        partitions = topics.setdefault(name, {})
         for _ in range(wire.count(5)):
-            batches.append((wire.int32(), wire.payload()))
+            number = wire.int32()
+            partitions[number] = wire.payload()
             wire.tags()
         wire.tags()
-        topics.append((name, batches))
     wire.tags()
-    return Request(transactional_id, acks, timeout_ms, topics)
+    found = [(name, list(rows.items())) for name, rows in topics.items() if rows]
+    return Request(transactional_id, acks, timeout_ms, found)
 
 
 def written(version: int, topics: Sequence[tuple[str | None, Sequence[Row]]]) -> bytearray:
