@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from partstream.gateway import polls, server
-from partstream.gateway.framing import portions
+from partstream.gateway.framing import Piece, portions
 from partstream.gateway.server import Gateway
 from partstream.gateway.unsent import Share, Unsent
 from tests.gateway.gateways import Client, create, fetch, gateway, request
@@ -83,7 +83,7 @@ async def test_what_comes_after_the_end_counts_no_more() -> None:
 
 @pytest.mark.parametrize("size", [1, 3, 7, 100])
 def test_portions_are_the_pieces(size: int) -> None:
-    pieces = [b"abc", bytearray(b"defghijklm"), memoryview(b"nopqrs"), b"", b"t"]
+    pieces: list[Piece] = [b"abc", bytearray(b"defghijklm"), memoryview(b"nopqrs"), b"", b"t"]
     found = [b"".join(portion) for portion in portions([*pieces], size)]
     assert b"".join(found) == b"abcdefghijklmnopqrst"
     assert all(len(portion) == size for portion in found[:-1])

@@ -16,6 +16,7 @@ from partstream.engine.reading import Cursor, Fetched, StoredBatch, fetch
 from partstream.errors import PartstreamError
 from partstream.gateway.broker import Broker
 from partstream.gateway.connection import Connection
+from partstream.gateway.each import side_by_side
 from partstream.gateway.unsent import Share
 from partstream.store.bells import Watch
 
@@ -231,7 +232,7 @@ class Reading:
                 got.append(one)
             at = until
             if left <= 0:
-                got += await asyncio.gather(*map(self._bounds, wants[at:]))
+                got += await side_by_side(self._bounds, wants[at:])
                 break
         return got
 
@@ -240,10 +241,7 @@ class Reading:
         now = self._loop.time()
         got: list[Got | None] = [self._known(want, now) for want in wants]
         asked = [number for number, one in enumerate(got) if one is None]
-        if len(asked) == 1:
-            fresh = [await self._read_one(wants[asked[0]], left)]
-        else:
-            fresh = await asyncio.gather(*(self._read_one(wants[number], left) for number in asked))
+        fresh = await side_by_side(lambda number: self._read_one(wants[number], left), asked)
         found = iter(fresh)
         return [next(found) if one is None else one for one in got]
 

@@ -6,6 +6,8 @@ fetch sessions: id 0 is Kafka's own way to say so (KIP-227).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from partstream.engine.partition import Partition, Topic
 from partstream.errors import (
     FencedLeaderEpoch,
@@ -16,6 +18,7 @@ from partstream.errors import (
 )
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.connection import Answer
+from partstream.gateway.each import side_by_side
 from partstream.gateway.faults import FETCH_SESSION_ID_NOT_FOUND, NONE
 from partstream.gateway.polls import Got, Reading, Want
 from partstream.gateway.wire_fetch import (
@@ -41,7 +44,8 @@ async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
     wants: list[Want] = []
     found: list[tuple[str | None, list[tuple[Asked, Want | PartstreamError]]]] = []
     for name, partitions in request.topics:
-        rows = [(asked, await _want(broker, call.version, name, asked)) for asked in partitions]
+        topic = await _topic(broker, call.version, name or "")
+        rows = [(asked, _want(topic, asked)) for asked in partitions]
         wants += [want for _, want in rows if isinstance(want, Want)]
         found.append((name, rows))
     failed = any(not isinstance(want, Want) for _, rows in found for _, want in rows)
@@ -52,15 +56,20 @@ async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
         max_wait_ms=0 if failed else request.max_wait_ms,
     )
     there = dict(zip(map(id, wants), got, strict=True))
+    placed = [
+        (want.partition, asked, there[id(want)])
+        for _, rows in found
+        for asked, want in rows
+        if isinstance(want, Want)
+    ]
+    await _judge(broker, placed)
     parts = write_head(call.version, NONE, len(found))
     for name, rows in found:
         write_topic_head(parts, call.version, name, len(rows))
         for asked, want in rows:
             one = there[id(want)] if isinstance(want, Want) else Got(error=want)
-            if isinstance(want, Want) and one.error is None:
-                one.error = await _misplaced(broker, want.partition, asked, one)
-                if one.error is None and min(asked.max_bytes, request.max_bytes) < 0:
-                    one.error = UnknownServerError("a negative number of bytes")
+            if one.error is None and min(asked.max_bytes, request.max_bytes) < 0:
+                one.error = UnknownServerError("a negative number of bytes")
             known = isinstance(want, Want) and not request.isolation_level
             transactions = NO_TRANSACTIONS if known else 0
             code = write_row(parts, call.version, asked.number, one, transactions)
@@ -71,34 +80,52 @@ async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
     return parts
 
 
-async def _want(
-    broker: Broker, version: int, name: str | None, asked: Asked
-) -> Want | PartstreamError:
+async def _topic(broker: Broker, version: int, name: str) -> Topic | PartstreamError:
     try:
-        topic = await _topic(broker, version, name or "")
-        partition = topic.partition(asked.number)
-        return Want(partition, max(0, asked.offset), max(0, asked.max_bytes))
+        return await (broker.named(None, name) if version >= BY_ID else broker.named(name, None))
     except PartstreamError as error:
         return error
 
 
-async def _topic(broker: Broker, version: int, name: str) -> Topic:
-    return await (broker.named(None, name) if version >= BY_ID else broker.named(name, None))
+def _want(topic: Topic | PartstreamError, asked: Asked) -> Want | PartstreamError:
+    if not isinstance(topic, Topic):
+        return topic
+    try:
+        partition = topic.partition(asked.number)
+    except PartstreamError as error:
+        return error
+    return Want(partition, max(0, asked.offset), max(0, asked.max_bytes))
 
 
-async def _misplaced(
-    broker: Broker, partition: Partition, asked: Asked, got: Got
-) -> PartstreamError | None:
-    """What is wrong with where the client believes to be."""
-    broker.epochs.saw(partition, got.leader_epoch)
-    if asked.leader_epoch > got.leader_epoch:
-        return UnknownLeaderEpoch()
-    if 0 <= asked.leader_epoch < got.leader_epoch:
+async def _judge(broker: Broker, placed: Sequence[tuple[Partition, Asked, Got]]) -> None:
+    """Find out what is wrong with where the client believes to be."""
+    old = []
+    for partition, asked, got in placed:
+        if got.error is None:
+            broker.epochs.saw(partition, got.leader_epoch)
+            if 0 <= asked.leader_epoch < got.leader_epoch:
+                old.append((partition, asked, got))
+            else:
+                got.error = _misplaced(asked, got)
+
+    async def judge(one: tuple[Partition, Asked, Got]) -> None:
         # Kafka refuses any old epoch. Here a client may go on if all that it has read is still
         # there: that its epoch is old means nothing then.
-        end = await broker.log.epoch_end(partition, asked.leader_epoch)
-        if not 0 <= asked.offset <= end.end_offset:
-            return FencedLeaderEpoch()
+        partition, asked, got = one
+        try:
+            end = await broker.log.epoch_end(partition, asked.leader_epoch)
+        except PartstreamError as error:
+            got.error = error
+            return
+        is_there = 0 <= asked.offset <= end.end_offset
+        got.error = _misplaced(asked, got) if is_there else FencedLeaderEpoch()
+
+    await side_by_side(judge, old)
+
+
+def _misplaced(asked: Asked, got: Got) -> PartstreamError | None:
+    if asked.leader_epoch > got.leader_epoch:
+        return UnknownLeaderEpoch()
     if not got.log_start <= asked.offset <= got.log_end:
         return OffsetOutOfRange()
     return None
