@@ -182,9 +182,9 @@ def test_what_kafka_knows_is_served_ignored_or_refused() -> None:
     assert rest <= {
         *("alter.config.policy.class.name", "authorizer.class.name"),
         *("create.topic.policy.class.name", "ssl.engine.factory.class", "ssl.keystore.password"),
-        *("ssl.truststore.password", "group.consumer.migration.policy"),
+        *("ssl.truststore.password",),
     }
-    for name in rest - {"group.consumer.migration.policy"}:
+    for name in rest:
         with pytest.raises(ConfigError) as caught:
             given((name, "x"))
         assert "did you mean" not in str(caught.value)

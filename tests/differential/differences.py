@@ -130,6 +130,13 @@ DELIBERATE: tuple[Difference, ...] = (
         "none (INVALID_RECORD).",
     ),
     Difference(
+        "produce/a_partition_twice",
+        "10.responses.0.partition_responses.0.*",
+        lambda kafka, ours: kafka in ("INVALID_RECORD", -1),
+        "Of a partition that is in a Produce request twice, the last batch counts, and the answer "
+        "speaks of that one. Kafka appends it too, but says that it is refused if the other was.",
+    ),
+    Difference(
         "produce/too_few_replicas",
         "*.responses.0.*",
         _accepted,

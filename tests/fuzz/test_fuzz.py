@@ -13,7 +13,9 @@ import pytest
 from tests.fuzz.frames import good
 from tests.fuzz.run import Attack
 from tests.fuzz.target import Target, most_files, target
-from tests.gateway.gateways import Client, create, request
+from tests.gateway.gateways import Client, create, fetch, produce, request
+from tests.gateway.greedy import ask_for_all
+from tests.gateway.records import batch, values
 from tests.waiting import until
 
 MIB = 1 << 20
@@ -96,6 +98,33 @@ async def test_clients_that_take_no_answers(redis_url: str, namespace: str) -> N
             assert (await other.ask(18, 0)).error_code == 0
         # Each question is answered by some 30 KiB: 150 MiB, if they were all kept.
         assert running.resident() - before < 100 * MIB
+        for client in greedy:
+            client.writer.transport.abort()
+
+
+async def test_large_answers_that_nobody_takes(redis_url: str, namespace: str) -> None:
+    limits = {"queued_max_response_bytes": 24 * MIB}
+    async with target(redis_url, namespace, **limits) as running, await _client(running) as other:
+        await create(other, "t")
+        for number in range(40):
+            row = await produce(other, "t", batch(b"%d" % number + b"x" * 900_000))
+            assert row.error_code == 0
+        before = running.resident()
+        greedy = [await _client(running) for _ in range(24)]
+        for client in greedy:
+            client.send(ask_for_all() * 40)  # ten megabytes are read for each, if there is room
+        for number in range(20):
+            row = await produce(other, "t", batch(b"%d" % number))
+            assert row.error_code == 0
+        read: list[bytes] = []
+        async with asyncio.timeout(30):
+            while len(read) < 20:
+                row = await fetch(other, "t", 40 + len(read))
+                read += [value for _, value in values(row)]
+        assert read == [b"%d" % number for number in range(20)]
+        held = running.resident() - before
+        print(f"{held / MIB:.0f} MiB for {len(greedy)} clients")
+        assert held < 72 * MIB
         for client in greedy:
             client.writer.transport.abort()
 

@@ -126,6 +126,14 @@ class GatewayConfig(TopicDefaultsConfig, ListenerTlsConfig):
     Kafka's default is no limit.
     """
 
+    queued_max_response_bytes: int = Field(default=134_217_728, ge=1_048_576, le=INT64_MAX)
+    """Bytes of answers that are held at a time because their clients have not taken them, all
+    connections together. As it is used up a Fetch gets fewer records, and waits where there is no
+    room at all. Clients that take nothing for five seconds are disconnected while others wait.
+
+    Kafka has no such config: its answers to a Fetch are on its disk.
+    """
+
     max_connections: int = Field(default=20_000, ge=1, le=INT32_MAX)
     """Connections at a time; further ones are closed at once. Kafka's default is no limit."""
 

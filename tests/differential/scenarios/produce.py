@@ -223,6 +223,30 @@ async def several_partitions(s: Session) -> None:
     await s.ask(transactional_id=None, acks=-1, timeout=1000, topic_data=data)
 
 
+@scenario(API, 9)
+async def a_partition_twice(s: Session) -> None:
+    topic, other = await s.topic("t", 2), await s.topic("u")
+
+    def data(topic: Topic, *rows: tuple[int, bytes]) -> dict[str, Any]:
+        named = {"topic_id": topic.id} if s.version >= _BY_ID else {"name": topic.name}
+        return {**named, "partition_data": [{"index": at, "records": what} for at, what in rows]}
+
+    async def send(*topics: dict[str, Any]) -> None:
+        await s.ask(transactional_id=None, acks=-1, timeout=10_000, topic_data=list(topics))
+        await _read(s, topic)
+
+    await send(data(topic, (0, batch(b"a")), (0, batch(b"b"))))
+    await send(data(topic, (0, batch(b"c"))), data(topic, (0, batch(b"d"))))
+    await send(
+        data(topic, (0, batch(b"e"))),
+        data(other, (0, batch(b"f"))),
+        data(topic, (1, batch(b"g"))),
+    )
+    await send(data(topic, (5, batch(b"h")), (5, batch(b"i"))))
+    await send(data(topic), data(other))
+    await send(data(topic, (0, b""), (0, batch(b"j"))))
+
+
 async def _producer(s: Session) -> int:
     answer = await s.call(_INIT_PRODUCER_ID, 4, transactional_id=None, transaction_timeout=60_000)
     producer: int = answer["producer_id"]
