@@ -25,9 +25,10 @@
 --
 -- The same join once more changes nothing: its first answer was lost, and the partitions that this
 -- answer gave may be in use. A newer join of the same member id has lost all that it had.
--- A static member that was away takes over what its instance had, without a rebalance. So does one
--- where the old or the new member speaks the classic protocol: those do not say that they leave.
--- A classic group becomes a consumer group together with the join that asks for it, or not at all.
+-- A static member that was away takes over what its instance had, without a rebalance of its own. So
+-- does one where the old or the new member speaks the classic protocol: those do not say that they
+-- leave. A classic group becomes a consumer group together with the join that asks for it, or not at
+-- all.
 --@include includes/now.lua
 --@include includes/replication.lua
 --@include includes/group.lua
@@ -158,7 +159,11 @@ end
 if classic then set_supported(member, ARGV[11]) end
 mark_alive(member, ARGV[4], ARGV[5])
 redis.call('HDEL', GROUP, 'empty_since')
-if returns and string.match(old, '^[^\n]*') ~= string.match(subscription, '^[^\n]*') then
+local group = redis.call('HMGET', GROUP, 'epoch', 'target_epoch')
+if returns and (string.match(old, '^[^\n]*') ~= string.match(subscription, '^[^\n]*')
+  -- The assignment that is due may have been computed already, and name the one that it was before:
+  -- settle passes that over, and so another one has to follow.
+  or (before ~= member and group[1] ~= group[2])) then
   raise_epoch()
 end
 return {made, 0, view(member)}
