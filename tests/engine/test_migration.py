@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from partstream.engine.groups import ConsumerGroups
+from partstream.engine.groups.mixed_calls import MixedCalls
 from partstream.errors import (
     GroupMaxSizeReached,
     IllegalGeneration,
@@ -19,7 +20,8 @@ from partstream.errors import (
 )
 from partstream.groups.classic_events import Leave
 from partstream.groups.classic_protocol import assigned_partitions
-from partstream.groups.migration import Policy
+from partstream.groups.migration import Policy, downgrade
+from partstream.groups.requests import HeartbeatRequest
 from partstream.model import GroupListing, GroupState, OffsetAndMetadata
 from tests.engine.classic_members import ClassicMember, assignment, subscription
 from tests.engine.group_members import Member, Rig, rig
@@ -412,6 +414,42 @@ async def test_a_group_is_converted_once_whoever_does_it(redis_url: str, namespa
         await asyncio.gather(one.beat(), one.beat())
         assert (await engine.groups.describe("g")).type == "classic"
         await share(engine, [one], [], 4)
+
+
+async def test_what_has_changed_since_it_was_read_is_not_converted(
+    redis_url: str, namespace: str
+) -> None:
+    async with rig(redis_url, namespace) as engine:
+        await engine.topics.create("t", SIZE)
+        one, other = Consuming(engine.groups), Consuming(engine.groups)
+        await share(engine, [one], [], 4)
+        read = await engine.groups.classic.upgrade("g", Policy.BIDIRECTIONAL, 0)
+        await share(engine, [one, other], [], 2, 2)
+        request = HeartbeatRequest("g", "m", 0, None, None, 1_000, subscribed_topics=("t",))
+        with pytest.raises(InconsistentGroupProtocol):
+            await engine.groups.calls.join(request, 1, 1_000, 0, read)
+        assert (await engine.groups.describe("g")).type == "classic"
+        assert await one.beat() == 0
+
+        # And back.
+        await other.leave()
+        two = Member(engine.groups, "g")
+        await share(engine, [one], [two], 2, 2)
+        calls = MixedCalls(engine.groups.calls)
+        before = await engine.groups.calls.describe("g")
+        made = downgrade(
+            before.rows,
+            before.subscriptions,
+            dict.fromkeys(before.rows, one.protocols),
+            dict.fromkeys(before.rows, 1_000),
+            await engine.groups.assigner.read_catalog(),
+        )
+        assert made is not None
+        await engine.groups.heartbeat("g", two.id, two.epoch, subscribed_topics=["t", "u"])
+        assert not await calls.downgrade("g", before, made)
+        await two.leave()
+        assert not await calls.downgrade("g", before, made)
+        assert await one.beat() == RebalanceInProgress.code
 
 
 async def test_members_without_an_id_leave_by_their_instance(

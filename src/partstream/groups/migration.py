@@ -31,6 +31,10 @@ from partstream.groups.consumer import Catalog, relevant_fingerprint
 from partstream.groups.mixed import by_id, by_name
 from partstream.groups.rows import STABLE, MemberRow, Partitions, Subscription
 
+_WELL_KNOWN = {"range", "roundrobin", "sticky", "cooperative-sticky"}
+"""Assignors that clients bring with them: what they add to an assignment is for their own use.
+librdkafka sends it along with what its cooperative-sticky assigns."""
+
 
 class Policy(StrEnum):
     """Which ways groups may go that have members: Kafka's group.consumer.migration.policy."""
@@ -92,7 +96,8 @@ def upgrade(
         member_id: _wish(group_id, group, protocols.get(member_id, {}))
         for member_id in group.members
     }
-    owned = _owned(group_id, wishes, assignments, catalog)
+    strange = group.protocol not in _WELL_KNOWN
+    owned = _owned(group_id, wishes, assignments, catalog, strange=strange)
     members = tuple(
         Upgraded(
             member.id,
@@ -144,10 +149,19 @@ def _malformed(group_id: str) -> InconsistentGroupProtocol:
 
 
 def _owned(
-    group_id: str, wishes: Mapping[str, Wish], assignments: Mapping[str, bytes], catalog: Catalog
+    group_id: str,
+    wishes: Mapping[str, Wish],
+    assignments: Mapping[str, bytes],
+    catalog: Catalog,
+    *,
+    strange: bool,
 ) -> dict[str, Partitions]:
     """What each member may be reading: what it was assigned, and what a cooperative one has not
-    let go of yet, as far as nobody else was assigned it."""
+    let go of yet, as far as nobody else was assigned it.
+
+    Args:
+        strange: What the assignor may have added to an assignment means something to its clients.
+    """
     owned: dict[str, Partitions] = {}
     taken: set[tuple[str, int]] = set()
     for member_id in wishes:
@@ -156,7 +170,7 @@ def _owned(
         if read is None:
             raise _malformed(group_id)
         partitions, added = read
-        if added:
+        if added and strange:
             raise refused(
                 group_id,
                 "an unsupported custom assignor is in use. Please refer to the documentation or "

@@ -163,27 +163,36 @@ async def a_cooperative_member_lets_go_of_what_it_is_to(s: Session) -> None:
 @scenario(HEARTBEAT)
 async def groups_that_cannot_become_consumer_groups(s: Session) -> None:
     topic = await s.topic("t")
+    added = assignment(topic.name, 0)[:-4] + b"\0\0\0\1x"
     odd: tuple[tuple[str, Any, Any], ...] = (
         ("connect", b"", b""),
         ("consumer", b"", b""),
         ("consumer", b"\0\0", b""),
         ("consumer", subscription(topic.name), b"nonsense"),
-        ("consumer", subscription(topic.name), assignment(topic.name, 0)[:-4] + b"\0\0\0\1x"),
+        ("consumer", subscription(topic.name), added),
         ("consumer", subscription(topic.name, user_data=b"x"), b""),
     )
     for number, (kind, metadata, given) in enumerate(odd):
         group = s.name(f"g{number}")
-        protocols = [{"name": "range", "metadata": metadata}]
+        protocols = [{"name": "custom", "metadata": metadata}]
         joined = await join(s, group_id=group, protocol_type=kind, protocols=protocols)
         mine = {"member_id": joined["member_id"], "assignment": given}
-        await s.call(
-            SYNC,
-            **syncing(s, joined, group_id=group, protocol_type=kind, assignments=[mine]),
-        )
+        said = {"group_id": group, "protocol_type": kind, "protocol_name": "custom"}
+        await s.call(SYNC, **syncing(s, joined, assignments=[mine], **said))
         answer = await _modern(s, topic, group_id=group)
         s.keep((answer["error_message"] or "").replace(s.mark, ""))
         await s.ask(**_beat(s, _MODERN, 5, group_id=group))
         await s.ask(**_beat(s, _MODERN, -1, group_id=group))
+
+
+@scenario(HEARTBEAT)
+async def what_a_known_assignor_has_added(s: Session) -> None:
+    topic = await s.topic("t")
+    joined = await join(s, protocols=_wants(topic))
+    given = assignment(topic.name, 0)[:-4] + b"\0\0\0\1x"
+    mine = {"member_id": joined["member_id"], "assignment": given}
+    await s.call(SYNC, **syncing(s, joined, assignments=[mine]))
+    await _modern(s, topic)
 
 
 @scenario(JOIN, 3, 4, only=range(2, 10))

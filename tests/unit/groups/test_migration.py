@@ -141,12 +141,18 @@ def test_a_first_rebalance_has_no_protocol_yet() -> None:
         (b"", b"", "malformed"),
         (b"\0", b"", "malformed"),
         (subscription("t"), b"nonsense", "malformed"),
-        (subscription("t"), assignment("t", 0)[:-4] + b"\0\0\0\1x", "custom assignor"),
     ],
 )
 def test_a_group_that_cannot_be_read_stays_classic(wish: bytes, given: bytes, why: str) -> None:
     with pytest.raises(InconsistentGroupProtocol, match=why):
         upgraded(group("a"), {"a": wish}, {"a": given})
+
+
+def test_what_a_strange_assignor_has_added_is_not_thrown_away() -> None:
+    wishes, given = {"a": subscription("t")}, {"a": assignment("t", 0)[:-4] + b"\0\0\0\1x"}
+    with pytest.raises(InconsistentGroupProtocol, match="custom assignor"):
+        upgraded(group("a", protocol="other"), wishes, given)
+    assert upgraded(group("a"), wishes, given).members[0].row.assigned == parts(0)
 
 
 def test_a_group_of_something_else_stays_classic() -> None:

@@ -32,6 +32,8 @@ if epoch ~= ARGV[4] then
   return refuse(22, 'member ' .. member .. ' is at generation ' .. epoch .. ', not ' .. ARGV[4])
 end
 local session = string.match(redis.call('HGET', GROUP, 't:' .. member), '^%d+')
+local mine = redis.call('ZSCORE', DEADLINES, 's:' .. member)
+if mine and tonumber(mine) > now + tonumber(session) + 1000 then rebase() end -- as in group/beat
 redis.call('ZADD', DEADLINES, text(now + tonumber(session)), 's:' .. member)
 expire(8)
 if not applied(member) then return refuse(25, 'member ' .. member .. ' came too late') end
