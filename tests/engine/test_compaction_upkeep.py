@@ -77,8 +77,14 @@ async def test_records_do_not_wait_for_ever(redis_url: str, namespace: str) -> N
 
 @pytest.mark.parametrize(
     ("ages_h", "due"),
-    [((0, 0, 0), False), ((0, 2, 0), True), ((0, 0, 2), False), ((None, 0, 0), False)],
-    ids=["young", "old in a later segment", "old in the segment being written", "undated"],
+    [
+        ((0, 0, 0), False),
+        ((0, 2, 0), True),
+        ((0, 0, 2), False),
+        ((None, 0, 0), False),
+        ((None, 2, 0), True),
+    ],
+    ids=["young", "old in a later one", "in that being written", "undated", "undated and old"],
 )
 async def test_the_oldest_segment_counts(
     redis_url: str, namespace: str, ages_h: tuple[int | None, ...], due: bool

@@ -28,8 +28,7 @@ NEVER: Final = -1
 """The delete horizon of a batch that has none."""
 
 # What CPython needs, on 64 bits: it is counted, since whoever cleans has a limit.
-_KEY_BYTES: Final = 33 + 8 + 32
-"""Of a bytes object beside its content, what rounding it up to 16 takes on average, and an int."""
+_INT_BYTES: Final = 32
 _TABLE_BYTES: Final = 30
 """Of a dict's table for a key, at the time when it is full."""
 _BATCH_BYTES: Final = 64
@@ -79,9 +78,10 @@ class LastRecords:
                 raise CorruptRecord(f"the batch at offset {base_offset}: {error}") from error
             last.pop(None, None)
             if new := len(last) - before:
-                # A dict is in the order in which its keys came.
-                added = [len(key) for key in islice(reversed(last), new) if key is not None]
-                self._key_bytes += new * _KEY_BYTES + sum(added)
+                # A dict is in the order in which its keys came. An object of 33 bytes beside the
+                # key's own takes a multiple of 16.
+                added = [len(key) + 48 & -16 for key in islice(reversed(last), new) if key]
+                self._key_bytes += new * _INT_BYTES + sum(added)
         self._firsts.append(first + head.record_count)
         self._tombs.append(buries)
         self._controls.append(head.is_control)
