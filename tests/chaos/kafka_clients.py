@@ -58,6 +58,8 @@ _REFUSED = {
     KafkaError._ASSIGNMENT_LOST,
 }
 """Answers to a commit that say that nothing was committed."""
+_WAITING = 1_000
+"""So many records may wait in a producer; without a limit they would grow old there."""
 _COMMON = {
     "socket.timeout.ms": 10_000,
     "reconnect.backoff.ms": 50,
@@ -94,6 +96,7 @@ class Sender:
                 "bootstrap.servers": stage.bootstrap,
                 "client.id": name,
                 "enable.idempotence": True,
+                "queue.buffering.max.messages": _WAITING,
                 "retry.backoff.ms": 50,
                 "error_cb": self._failed,
                 "logger": logging.getLogger(name),

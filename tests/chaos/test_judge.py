@@ -493,6 +493,13 @@ def test_a_client_that_is_not_closed() -> None:
     assert kinds(events) == {"stuck"}
 
 
+def test_a_producer_that_first_has_to_get_rid_of_what_waited() -> None:
+    events = without(clean(), lambda event: isinstance(event, Acked) and event.at > 3.5)
+    events += [Acked(60.0, "p", VALUES[4], 0, 4), Acked(60.0, "p", VALUES[5], 0, 5)]
+    assert kinds([*events[:-2], Acked(4.6, "p", VALUES[3], 0, 3), *events[-2:]]) == set()
+    assert kinds([*events, Acked(61.0, "p", VALUES[3], 0, 3)]) == {"stuck"}
+
+
 def test_a_producer_that_does_not_go_on() -> None:
     assert kinds(clean(), Promise(settle_s=0.1)) >= {"stuck"}
     events = without(clean(), lambda event: isinstance(event, Calm))

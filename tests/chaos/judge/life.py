@@ -58,19 +58,20 @@ def nobody_is_stuck(seen: View) -> Iterator[Anomaly]:
 
 
 def producers_go_on(seen: View, promise: Promise) -> Iterator[Anomaly]:
-    """What is sent after the last fault is acknowledged in time."""
+    """What is sent after the last fault is acknowledged, and what waited before it in time."""
     if seen.calm is None:
         return
     sent_at = {event.value: event.at for event in seen.of(Sent)}
     first: dict[str, float] = {}
     for ack in seen.of(Acked):
-        if sent_at.get(ack.value, 0.0) >= seen.calm:
+        if ack.at >= seen.calm:
             first.setdefault(ack.client, ack.at)
+    of_calm = {ack.client for ack in seen.of(Acked) if sent_at.get(ack.value, 0.0) >= seen.calm}
     living = {sent.client for sent in seen.of(Sent) if sent.at >= seen.calm}
     for client in sorted(living):
         if seen.killed_at(client) is not None:
             continue
-        if client not in first:
+        if client not in of_calm:
             yield Anomaly("stuck", f"{client} had nothing acknowledged after the last fault")
         elif first[client] - seen.calm > promise.settle_s:
             yield Anomaly(
