@@ -13,7 +13,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from partstream.errors import IllegalGeneration, RebalanceInProgress, UnknownMemberId
+from partstream.errors import (
+    FencedMemberEpoch,
+    IllegalGeneration,
+    RebalanceInProgress,
+    UnknownMemberId,
+)
 from partstream.groups.classic import Group, Phase, Protocols
 from partstream.groups.classic_checks import check_heartbeat, join_answer, sync_answer
 from partstream.groups.classic_events import NONE, Effects, Event, Join, Leave, Limits, Sync
@@ -22,16 +27,17 @@ from partstream.groups.classic_protocol import assigned_partitions, read_wish, w
 from partstream.groups.consumer import Catalog, plan, reconcile
 from partstream.groups.migration import downgrade, upgrade
 from partstream.groups.mixed import by_id, by_name, has_to_join
+from partstream.groups.requests import HeartbeatRequest
 from partstream.groups.rows import (
     NOTHING,
     MemberRow,
     Partitions,
-    Subscription,
     decode_partitions,
     encode_partitions,
 )
 from tests.engine.classic_members import subscription
-from tests.properties.test_groups import Client, Fenced, Sent, State
+from tests.properties.group_clients import Client, Coordinator
+from tests.properties.group_model import Made, State
 
 SIZE = 5
 CATALOG = Catalog({"t": ("T", SIZE)})
@@ -64,10 +70,10 @@ class World(State):
     def step(self, *events: Event) -> Group:
         assert self.classic is not None
         self.classic, _, effects = step(self.classic, events, 0, LIMITS)
-        self._write(effects)
+        self._keep_told(effects)
         return self.classic
 
-    def _write(self, effects: Effects) -> None:
+    def _keep_told(self, effects: Effects) -> None:
         self.protocols.update(effects.protocols)
         self.assignments.update(effects.assignments or {})
         members = self.classic.members if self.classic is not None else {}
@@ -84,7 +90,7 @@ class World(State):
             metadata = {name: dict(protocols) for name, protocols in self.protocols.items()}
             made = upgrade("g", group, metadata, self.assignments, CATALOG)
             for member in made.members:
-                self.write(member.member_id, member.row)
+                self._write(member.member_id, member.row)
                 self.subscriptions[member.member_id] = member.subscription
                 self.targets[member.member_id] = encode_partitions(member.row.assigned)
                 for partition in member.row.assigned:
@@ -107,7 +113,8 @@ class World(State):
         return True
 
     def remove(self, member: str) -> None:
-        super().remove(member)
+        if member in self.rows:
+            self.expire(member)
         self.protocols.pop(member, None)
 
     def is_consumer(self) -> bool:
@@ -117,16 +124,16 @@ class World(State):
     def assign(self) -> None:
         if self.epoch != self.target_epoch:
             made = plan(self.subscriptions, CATALOG, self.targets)
-            self.settle(self.epoch, self.target_epoch, made)
+            self.settle(Made(self.epoch, self.target_epoch, made, CATALOG.fingerprint))
 
     def enter(self, member: str, metadata: bytes) -> MemberRow:
         """JoinGroup of a consumer group."""
         wish = read_wish(metadata)
         assert wish is not None
         if member in self.rows:
-            self.write(member, self.rows[member])
+            self._write(member, self.rows[member])
         else:
-            super().join(member, Subscription(wish.topics))
+            self.join(_joining(member, wish.topics), 1)
         self.protocols[member] = ((PROTOCOL, metadata),)
         self.assign()
         for _ in range(6):
@@ -150,6 +157,10 @@ class World(State):
         return {p for p in self.target(member) if self.owner.get(p, member) != member}
 
 
+def _joining(member: str, topics: tuple[str, ...]) -> HeartbeatRequest:
+    return HeartbeatRequest("g", member, 0, subscribed_topics=topics, owned=())
+
+
 NUMBERS = st.integers(0, 9)
 
 
@@ -159,6 +170,8 @@ class Migration(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
+        self.coordinator = Coordinator(self.world)
+        self.coordinator.topics = {"t": ("T", SIZE)}
         self.old: dict[str, Old] = {}
         self.new: dict[str, Client] = {}
         self.fenced: list[Client] = []
@@ -340,9 +353,10 @@ class Migration(RuleBasedStateMachine):
         name = f"new{self.names}"
         world = self.world
         world.become_consumer()
-        world.join(name, Subscription(("t",)))
-        row = world.rows[name]
-        self.new[name] = client = Client(name, row.epoch, row.seq)
+        request = _joining(name, ("t",))
+        world.join(request, 1)
+        self.new[name] = client = Client(request)
+        client.take(world.rows[name])
         for _ in range(beats):
             world.assign()
             self.beat(client, lost=False)
@@ -354,10 +368,9 @@ class Migration(RuleBasedStateMachine):
             self.beat(list(self.new.values())[which % len(self.new)], lost=lost)
 
     def beat(self, client: Client, *, lost: bool) -> None:
-        sent = Sent(client.name, client.epoch, client.owned, client.seen)
-        row = self.world.heartbeat(sent)
+        row = self.coordinator.heartbeat(self.coordinator.said_by(client))
         if not lost:
-            client.epoch, client.seen, client.owned = row.epoch, row.seq, row.assigned
+            client.take(row)
 
     @rule(which=NUMBERS, told=st.booleans())
     def new_goes(self, which: int, told: bool) -> None:
@@ -376,8 +389,8 @@ class Migration(RuleBasedStateMachine):
             return
         client = self.fenced[which % len(self.fenced)]
         try:
-            self.world.heartbeat(Sent(client.name, client.epoch, client.owned, client.seen))
-        except Fenced:
+            self.coordinator.heartbeat(self.coordinator.said_by(client))
+        except (FencedMemberEpoch, UnknownMemberId):
             return
         raise AssertionError("a fenced member is back")
 
