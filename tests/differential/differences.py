@@ -78,6 +78,25 @@ _GROUP_CONFIGS = (
     "(INVALID_REQUEST)."
 )
 
+_NO_TRANSACTIONS = (
+    "There are no transactions yet. Whoever looks for their coordinator, or asks for a producer id "
+    "with a `transactional.id`, is refused at once: TRANSACTIONAL_ID_AUTHORIZATION_FAILED, the one "
+    "error after which no client tries again. A Produce with a `transactional.id` is refused as "
+    "well (INVALID_TXN_STATE), even if its batches are ordinary ones, which Kafka takes."
+)
+
+_TIMEOUTS = (
+    "Topics are created, grown and deleted while the client waits, whatever timeout its request "
+    "gives. Kafka answers REQUEST_TIMED_OUT, and does nothing, if that is 0 or less."
+)
+
+_NO_LOGGERS = "A gateway's loggers cannot be set by clients: there are no configs of BROKER_LOGGER."
+
+_NO_CLIENT_METRICS = (
+    "Clients' metrics (KIP-714) are not collected, and so there are no configs of CLIENT_METRICS "
+    "(INVALID_REQUEST)."
+)
+
 DELIBERATE: tuple[Difference, ...] = (
     Difference(
         "metadata/a_topic_that_is_not_there",
@@ -106,6 +125,43 @@ DELIBERATE: tuple[Difference, ...] = (
         "0.min.insync.replicas.config_source",
         lambda kafka, ours: (kafka, ours) == (3, 5),
         _NO_CLUSTER_CONFIGS,
+    ),
+    Difference(
+        "create_topics/too_many_partitions",
+        "2.topics.0.*",
+        _accepted,
+        "A topic has up to 16,384 partitions, which may all be made by one CreateTopics. Kafka "
+        "makes fewer than 10,000 in one request; it refuses more by the same error "
+        "(POLICY_VIOLATION).",
+    ),
+    Difference(
+        "create_topics/a_config_of_kafkas_own_tests",
+        "0.topics.0.*",
+        lambda kafka, ours: ours in ("INVALID_CONFIG", "...", None, -1, False),
+        "`internal.segment.bytes`, a topic config that Kafka has for its own tests, is refused "
+        "(INVALID_CONFIG).",
+    ),
+    Difference("create_topics/no_time", "?.topics.0.*", _accepted, _TIMEOUTS),
+    Difference("create_partitions/no_time", "0.results.0.*", _accepted, _TIMEOUTS),
+    Difference("delete_topics/no_time", "0.responses.0.*", _accepted, _TIMEOUTS),
+    Difference(
+        "internal_topics/asked_for",
+        "0.topics.0.*",
+        lambda kafka, ours: ours in ("UNKNOWN_TOPIC_OR_PARTITION", False, None),
+        "There are no internal topics: what Kafka keeps in `__consumer_offsets`, "
+        "`__transaction_state` and `__share_group_state` is in Redis in another form. Their names "
+        "are taken all the same: no such topic is created or written to.",
+    ),
+    Difference("find_coordinator/of_transactions", "0.*", _accepted, _NO_TRANSACTIONS),
+    Difference("init_producer_id/transactions", "0.*", _accepted, _NO_TRANSACTIONS),
+    Difference("produce/transactional_ids", "0.responses.0.*", _accepted, _NO_TRANSACTIONS),
+    Difference("produce/transactional_batches", "0.responses.0.*", _accepted, _NO_TRANSACTIONS),
+    Difference(
+        "find_coordinator/of_share_groups",
+        "error_message",
+        lambda kafka, ours: (kafka, ours) == ("", "..."),
+        "There are no share groups (KIP-932) yet: whoever looks for their coordinator is told so, "
+        "with Kafka's error for a key that is none (INVALID_REQUEST).",
     ),
     Difference(
         "fetch/sessions",
@@ -161,8 +217,11 @@ DELIBERATE: tuple[Difference, ...] = (
         "list_config_resources/what_has_configs",
         "*.config_resources",
         lambda kafka, ours: [row for row in kafka if row["resource_type"] != 8] == ours,
-        "A gateway's loggers cannot be set by clients: there are no configs of BROKER_LOGGER.",
+        _NO_LOGGERS,
     ),
+    Difference("loggers/the_root_logger", "?.responses.0.*", _accepted, _NO_LOGGERS),
+    Difference("loggers/metrics_of_clients", "[01].responses.0.*", _accepted, _NO_CLIENT_METRICS),
+    Difference("loggers/as_a_whole", "1.responses.0.*", _accepted, _NO_CLIENT_METRICS),
     Difference("configs/types_of_configs", "0.partstream.partitioner", _absent_there, _PARTITIONER),
     Difference(
         "configs/types_of_configs",

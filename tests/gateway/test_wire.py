@@ -74,6 +74,7 @@ def test_fetch_is_read_as_kio_writes_it(version: int) -> None:
             values["max_bytes"],
         )
         assert found.isolation_level == values["isolation_level"]
+        assert found.replica_id == values.get("replica_id", -1)
         assert found.session_epoch == values.get("session_epoch", -1)
         # A topic or a partition that is there twice counts once, as the last one.
         wanted: dict[str | None, dict[int, tuple[int, ...]]] = {}

@@ -13,6 +13,7 @@ from partstream.errors import (
     InvalidRecord,
     InvalidRequest,
     InvalidTimestamp,
+    InvalidTopic,
     OutOfOrderSequenceNumber,
     PartstreamError,
     UnknownTopicId,
@@ -35,10 +36,11 @@ ALL = -1
 _BY_THE_LOG = (
     InvalidRecord,
     InvalidTimestamp,
+    InvalidTopic,
     OutOfOrderSequenceNumber,
     InvalidProducerEpoch,
 )
-_PLAIN = (InvalidRecord, InvalidRequest, UnknownTopicOrPartition, UnknownTopicId)
+_PLAIN = (InvalidRecord, InvalidRequest, InvalidTopic, UnknownTopicOrPartition, UnknownTopicId)
 
 
 class Sent(NamedTuple):

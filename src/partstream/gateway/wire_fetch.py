@@ -25,6 +25,8 @@ BY_ID = 13
 """The version since which topics are given by their id (KIP-516)."""
 NO_TRANSACTIONS = -1
 """The length of a list of aborted transactions that is null."""
+_CLIENT = -1
+"""In place of the id of a broker."""
 _FINAL = -1
 """The epoch of a Fetch outside of any session."""
 
@@ -48,6 +50,8 @@ class Asked(NamedTuple):
 class Request(NamedTuple):
     """What a client wants to read."""
 
+    replica_id: int
+    """From 0 on: a broker that follows. Newer ones say so in a tagged field, which is not read."""
     max_wait_ms: int
     min_bytes: int
     max_bytes: int
@@ -65,8 +69,7 @@ def read(data: bytes, at: int, version: int) -> Request:
         Malformed: it is none.
     """
     wire = Wire(data, at, flexible=version >= FLEXIBLE)
-    if version < 15:
-        wire.int32()  # the replica's id: followers are no concern of ours
+    replica_id = wire.int32() if version < 15 else _CLIENT
     max_wait_ms, min_bytes, max_bytes, isolation = wire.fixed(_LIMITS)
     _, session_epoch = wire.fixed(_SESSION) if version >= 7 else (0, _FINAL)
     topics: dict[str | None, dict[int, Asked]] = {}
@@ -79,7 +82,8 @@ def read(data: bytes, at: int, version: int) -> Request:
         wire.tags()
     _skip_rest(wire, version)
     found = [(name, list(rows.values())) for name, rows in topics.items() if rows]
-    return Request(max_wait_ms, min_bytes, max_bytes, isolation, session_epoch, found)
+    limits = (max_wait_ms, min_bytes, max_bytes)
+    return Request(replica_id, *limits, isolation, session_epoch, found)
 
 
 def _skip_rest(wire: Wire, version: int) -> None:

@@ -134,6 +134,30 @@ async def batches_that_are_too_large(s: Session) -> None:
     await _send(s, topic, batch(b"x" * 1_048_600))
 
 
+@scenario(API, 8)
+async def batches_larger_than_a_segment(s: Session) -> None:
+    topic = await s.topic("t", segment_bytes="1048576", max_message_bytes="3000000")
+    most = 1_048_576 - len(batch(b"x" * 1_048_000)) + 1_048_000
+    await _send(s, topic, batch(b"x" * most))
+    await _send(s, topic, batch(b"x" * (most + 1)))
+    await _send(s, topic, batch(b"x" * 2_000_000, codec=1))
+    await _send(s, topic, batch(b"x" * 4_000_000))
+
+
+@scenario(API)
+async def transactional_ids(s: Session) -> None:
+    topic = await s.topic("t")
+    await _send(s, topic, batch(b"a"), transactional_id=s.name("x"))
+
+
+@scenario(API)
+async def transactional_batches(s: Session) -> None:
+    topic = await s.topic("t")
+    whole = _changed(_numbered(b"a", await _producer(s), 0, 0), 21, ">h", 0x10)
+    await _send(s, topic, whole, transactional_id=s.name("x"))
+    await _send(s, topic, whole)
+
+
 @scenario(API)
 async def times(s: Session) -> None:
     topic = await s.topic("t", retention_ms="-1")

@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from partstream.config.names import validate_partitions, validate_topic_name
+from partstream.config.names import MAX_PARTITIONS, validate_partitions, validate_topic_name
 from partstream.config.topic import TopicConfig
 from partstream.errors import (
     InvalidPartitions,
     InvalidReplicationFactor,
     InvalidRequest,
     PartstreamError,
+    PolicyViolation,
     TopicAlreadyExists,
     UnknownTopicOrPartition,
 )
@@ -54,7 +55,7 @@ async def _topic(
         partitions = _partitions(broker, asked)
         replicas = _replicas(broker, asked)
         config = broker.topic_config({config.name: config.value for config in asked.configs})
-        await broker.check_collision(asked.name)
+        await broker.check_name(asked.name)
         topic_id = await _create(broker, asked.name, partitions, config, validate_only)
     except PartstreamError as error:
         return {
@@ -112,6 +113,8 @@ def _partitions(broker: Broker, asked: Struct) -> int:
         return broker.config.num_partitions
     if count <= 0:
         raise InvalidPartitions("Number of partitions was set to an invalid non-positive value.")
+    if count > MAX_PARTITIONS:
+        raise PolicyViolation(f"{count} partitions; a topic has at most {MAX_PARTITIONS}")
     return count
 
 

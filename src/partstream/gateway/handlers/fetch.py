@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from partstream.engine.partition import Partition, Topic
 from partstream.errors import (
     FencedLeaderEpoch,
+    NotLeaderOrFollower,
     OffsetOutOfRange,
     PartstreamError,
     UnknownLeaderEpoch,
@@ -45,7 +46,7 @@ async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
     found: list[tuple[str | None, list[tuple[Asked, Want | PartstreamError]]]] = []
     for name, partitions in request.topics:
         topic = await _topic(broker, call.version, name or "")
-        rows = [(asked, _want(topic, asked)) for asked in partitions]
+        rows = [(asked, _want(topic, asked, request.replica_id)) for asked in partitions]
         wants += [want for _, want in rows if isinstance(want, Want)]
         found.append((name, rows))
     failed = any(not isinstance(want, Want) for _, rows in found for _, want in rows)
@@ -70,8 +71,9 @@ async def handle(broker: Broker, call: Call, data: bytes, at: int) -> Answer:
             one = there[id(want)] if isinstance(want, Want) else Got(error=want)
             if one.error is None and min(asked.max_bytes, request.max_bytes) < 0:
                 one.error = UnknownServerError("a negative number of bytes")
-            known = isinstance(want, Want) and not request.isolation_level
-            transactions = NO_TRANSACTIONS if known else 0
+            asks_for_none = isinstance(want, Want) and not request.isolation_level
+            is_null = asks_for_none or isinstance(want, NotLeaderOrFollower)
+            transactions = NO_TRANSACTIONS if is_null else 0
             code = write_row(parts, call.version, asked.number, one, transactions)
             if code != NONE:
                 call.errors.append(code)
@@ -87,13 +89,15 @@ async def _topic(broker: Broker, version: int, name: str) -> Topic | PartstreamE
         return error
 
 
-def _want(topic: Topic | PartstreamError, asked: Asked) -> Want | PartstreamError:
+def _want(topic: Topic | PartstreamError, asked: Asked, replica: int) -> Want | PartstreamError:
     if not isinstance(topic, Topic):
         return topic
     try:
         partition = topic.partition(asked.number)
     except PartstreamError as error:
         return error
+    if replica >= 0:
+        return NotLeaderOrFollower(f"partition {partition} has no follower {replica}")
     return Want(partition, max(0, asked.offset), max(0, asked.max_bytes))
 
 

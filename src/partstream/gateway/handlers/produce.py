@@ -26,6 +26,7 @@ from partstream.gateway.batches import checked, framed
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.connection import Answer, Parts, Refused
 from partstream.gateway.faults import NONE
+from partstream.gateway.internal import check_written
 from partstream.gateway.produced import ALL, Sent, refused, taken
 from partstream.gateway.unwritten import Unwritten
 from partstream.gateway.wire_produce import BY_ID, Row, read, written
@@ -102,7 +103,12 @@ def _heard(answer: asyncio.Future[list[Any]]) -> None:
 
 
 async def _topic(broker: Broker, version: int, name: str) -> Topic:
-    return await (broker.named(None, name) if version >= BY_ID else broker.named(name, None))
+    if version < BY_ID:
+        check_written(name)
+        return await broker.named(name, None)
+    topic = await broker.named(None, name)
+    check_written(topic.name)
+    return topic
 
 
 async def _answer(
