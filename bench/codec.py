@@ -1,4 +1,6 @@
-"""What the record codec and the partitioners cost: `python bench/codec.py`.
+"""What the record codec and the partitioners cost.
+
+    python -m bench.codec [--json FILE]
 
 One thread, the best of seven rounds. The C codec alone stands beside what is built around it.
 """
@@ -9,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 
+from bench import rows
 from partstream.partitioners import PARTITIONERS, Partitioner, murmur2
 from partstream.records import header
 from partstream.records.codec import BatchBuilder, decode
@@ -38,10 +41,17 @@ def seconds(call: Callable[[], object], rounds: int = 7, calls: int = 20) -> flo
     return best
 
 
-def report(name: str, call: Callable[[], object], count: int = COUNT) -> None:
-    """Print what `call` costs, which handles `count` things."""
-    each = seconds(call) / count
-    print(f"{name:<36} {each * 1e9:>9,.0f} ns each {1 / each / 1e6:>8.2f} M/s")
+class Report:
+    """Prints, and keeps, what calls cost."""
+
+    def __init__(self) -> None:
+        self.rows: list[rows.Row] = []
+
+    def __call__(self, name: str, call: Callable[[], object], count: int = COUNT) -> None:
+        """One call, which handles `count` things."""
+        each = seconds(call) / count
+        print(f"{name:<36} {each * 1e9:>9,.0f} ns each {1 / each / 1e6:>8.2f} M/s")
+        self.rows.append({"what": name, "ns": each * 1e9})
 
 
 def build(codec: int) -> bytes:
@@ -66,6 +76,8 @@ def place(partition: Partitioner) -> list[int]:
 
 
 def main() -> None:
+    options = rows.parser(__doc__).parse_args()
+    report = Report()
     plain = build(0)
     print(f"batches of {COUNT} records, {len(plain):,} bytes\n")
     report("encode, the C codec alone", build_in_c)
@@ -86,6 +98,7 @@ def main() -> None:
     for name, partition in PARTITIONERS.items():
         report(f"{name}, keys that come back", partial(place, partition))
     report("murmur2, a key of 13 bytes, new", lambda: [murmur2.__wrapped__(key) for key in KEYS])
+    rows.write(options.json, report.rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How fast a consumer group settles: 100 and 500 members on 1,000 partitions.
 
-    python -m bench.groups [--members 100 500] [--partitions 1000]
+    python -m bench.groups [--members 100 500] [--partitions 1000] [--json FILE]
 
 All members live in this process, and share one connection: what is measured is the coordinator,
 not the start of interpreters. Records are not consumed.
@@ -8,16 +8,16 @@ not the start of interpreters. Records are not consumed.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from bench import rows
 from partstream.embedded.server import EmbeddedServer
 from partstream.engine.groups import ConsumerGroups
 from partstream.engine.topics import Topics
@@ -195,14 +195,16 @@ async def run(url: str, members: int, partitions: int) -> list[Result]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = rows.parser(__doc__)
     parser.add_argument("--members", type=int, nargs="+", default=[100, 500])
     parser.add_argument("--partitions", type=int, default=1_000)
     options = parser.parse_args()
     table = Table("members", "what", "settled after", "scripts", "Redis's time", "a script")
+    results: list[rows.Row] = []
     with EmbeddedServer() as server:
         for members in options.members:
             for result in asyncio.run(run(server.url, members, options.partitions)):
+                results.append({"members": members, **asdict(result)})
                 table.add_row(
                     str(members),
                     result.what,
@@ -212,6 +214,7 @@ def main() -> None:
                     f"{result.redis_seconds * 1_000_000 / max(1, result.calls):.0f} us",
                 )
     Console().print(table)
+    rows.write(options.json, results)
 
 
 if __name__ == "__main__":

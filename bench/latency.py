@@ -1,15 +1,15 @@
 """From send to receive: one producer, one consumer, one process, a fixed rate.
 
-python -m bench.latency [--rate 1000] [--seconds 5]
+python -m bench.latency [--rate 1000] [--seconds 5] [--json FILE]
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import statistics
 import time
 
+from bench import rows
 from partstream import aio
 from partstream.embedded.server import EmbeddedServer
 
@@ -51,18 +51,30 @@ async def measure(url: str, rate: int, seconds: int, linger_ms: int) -> list[flo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = rows.parser(__doc__)
     parser.add_argument("--rate", type=int, default=1_000)
     parser.add_argument("--seconds", type=int, default=5)
     options = parser.parse_args()
+    results: list[rows.Row] = []
     with EmbeddedServer() as server:
         for linger_ms in (0, 1, 5):
             found = asyncio.run(measure(server.url, options.rate, options.seconds, linger_ms))
             cuts = statistics.quantiles(found, n=100)
+            p50, p99, worst = cuts[49], cuts[98], max(found)
             print(
-                f"{options.rate}/s, linger_ms={linger_ms}: p50 {cuts[49]:.2f} ms, "
-                f"p99 {cuts[98]:.2f} ms, max {max(found):.2f} ms"
+                f"{options.rate}/s, linger_ms={linger_ms}: p50 {p50:.2f} ms, "
+                f"p99 {p99:.2f} ms, max {worst:.2f} ms"
             )
+            results.append(
+                {
+                    "rate": options.rate,
+                    "linger_ms": linger_ms,
+                    "p50_ms": p50,
+                    "p99_ms": p99,
+                    "max_ms": worst,
+                }
+            )
+    rows.write(options.json, results)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What records cost in Redis: MEMORY USAGE of all keys of a topic, beside the records' own bytes.
 
-python -m bench.memory
+python -m bench.memory [--json FILE]
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import redis
 
 import partstream
+from bench import rows
 from partstream.embedded.server import EmbeddedServer
 
 RECORDS = 60_000
@@ -28,13 +29,20 @@ def measure(url: str, batch_size: int, value_size: int) -> float:
 
 
 def main() -> None:
+    options = rows.parser(__doc__).parse_args()
+    results: list[rows.Row] = []
     with EmbeddedServer() as server:
         for value_size in (100, 1024):
             for batch_size in (16_384, 32_768, 65_536):
+                times = measure(server.url, batch_size, value_size)
                 print(
                     f"{value_size:>5} B values, batches of {batch_size // 1024} KiB: "
-                    f"{measure(server.url, batch_size, value_size):.3f} x key + value"
+                    f"{times:.3f} x key + value"
                 )
+                results.append(
+                    {"value": value_size, "batch_size": batch_size, "times_payload": times}
+                )
+    rows.write(options.json, results)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,12 @@ medians.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import statistics
 import time
 import uuid
 from collections.abc import Callable
 from itertools import cycle, islice
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -25,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 import partstream
+from bench import rows
 from bench.processes import in_own_process
 from partstream import aio
 from partstream.embedded.server import EmbeddedServer
@@ -180,15 +178,14 @@ def one_round(url: str, size: int, records: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = rows.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--records", type=int, default=300_000)
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     table = Table(title="records a second (medians), and beside redis-py in the same round")
     for column in ("job", "value", "rate", "ratio", "ratios of the rounds"):
         table.add_column(column, justify="left" if column == "job" else "right")
-    results: list[dict[str, object]] = []
+    results: list[rows.Row] = []
     with EmbeddedServer() as server:
         for size in SIZES:
             rounds = [one_round(server.url, size, options.records) for _ in range(options.rounds)]
@@ -206,8 +203,7 @@ def main() -> None:
                 )
         table.caption = f"{server.version()}, {PARTITIONS} partitions, {options.records:,} records"
     Console(width=100).print(table)
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1))
+    rows.write(options.json, results)
 
 
 if __name__ == "__main__":

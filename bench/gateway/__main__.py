@@ -10,19 +10,16 @@ within a round, and the table shows the medians. Machines are noisy: quote the r
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import uuid
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from rich.console import Console
 from rich.table import Table
 
-from bench import kafka
+from bench import kafka, rows
 from bench.gateway import librdkafka, loads
 from bench.gateway.brokers import Broker, apache_kafka, gateway
 from bench.processes import in_own_process
@@ -78,12 +75,12 @@ def measure(broker: Broker, records: int) -> Figures:
     return throughput(broker, records) | latencies(broker) | many(broker)
 
 
-def show(rounds: list[list[Figures]], names: list[str]) -> list[dict[str, object]]:
+def show(rounds: list[list[Figures]], names: list[str]) -> list[rows.Row]:
     """Print the medians; the rows as they go into the JSON file."""
     table = Table(title="medians, and beside the other broker in the same round")
     for column in ("what", *names, *(["ratio", "of the rounds"] if len(names) > 1 else [])):
         table.add_column(column, justify="left" if column == "what" else "right")
-    rows = []
+    shown: list[rows.Row] = []
     for what in rounds[0][0]:
         values = [statistics.median(one[at][what] for one in rounds) for at in range(len(names))]
         row: dict[str, object] = {"what": what, **dict(zip(names, values, strict=True))}
@@ -93,10 +90,10 @@ def show(rounds: list[list[Figures]], names: list[str]) -> list[dict[str, object
             row["ratios"] = ratios
             cells += [f"{statistics.median(ratios):.2f}"] if ratios else ["-"]
             cells.append(" ".join(f"{ratio:.2f}" for ratio in ratios))
-        rows.append(row)
+        shown.append(row)
         table.add_row(*cells)
     Console(width=120).print(table)
-    return rows
+    return shown
 
 
 def _topic(broker: Broker) -> str:
@@ -108,13 +105,12 @@ def _topic(broker: Broker) -> str:
 
 def main() -> None:
     """Measure, and print one table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = rows.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--url", default="embedded:", help="the Redis of the gateway")
     parser.add_argument("--bootstrap", help="a broker that runs, to measure instead of Kafka")
     parser.add_argument("--alone", action="store_true", help="the gateway alone")
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
 
     def others() -> list[AbstractContextManager[Broker]]:
@@ -132,9 +128,7 @@ def main() -> None:
                 figures.append(measure(broker, options.records))
                 names.append(broker.name)
         rounds.append(figures)
-    rows = show(rounds, names)
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    rows.write(options.json, show(rounds, names))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """partstream: a Kafka-compatible partitioned streaming layer on Redis.
 
-These are the names of the blocking API; those of the asyncio one are in `partstream.aio`.
+These are the names of the blocking API; those of the asyncio one are in `partstream.aio`. Clients
+are imported when they are first named, so that the gateway starts without them.
 """
 
-from partstream.client.delivery import Delivery
-from partstream.client.listener import RebalanceListener
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from partstream.errors import PartstreamError
 from partstream.model import (
     ClusterDescription,
@@ -31,10 +33,23 @@ from partstream.model import (
     TopicListing,
     TopicPartition,
 )
-from partstream.sync.admin import Admin
-from partstream.sync.consumer import Consumer
-from partstream.sync.producer import Producer
-from partstream.sync.table import Table
+
+if TYPE_CHECKING:
+    from partstream.client.delivery import Delivery
+    from partstream.client.listener import RebalanceListener
+    from partstream.sync.admin import Admin
+    from partstream.sync.consumer import Consumer
+    from partstream.sync.producer import Producer
+    from partstream.sync.table import Table
+
+_IMPORTED_LATER = {
+    "Admin": "partstream.sync.admin",
+    "Consumer": "partstream.sync.consumer",
+    "Delivery": "partstream.client.delivery",
+    "Producer": "partstream.sync.producer",
+    "RebalanceListener": "partstream.client.listener",
+    "Table": "partstream.sync.table",
+}
 
 __all__ = [
     "Admin",
@@ -68,3 +83,15 @@ __all__ = [
     "TopicListing",
     "TopicPartition",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _IMPORTED_LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(_IMPORTED_LATER[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -106,13 +106,17 @@ class Compacted(NamedTuple):
     bytes_after: int
     dirty_ratio: float
     """How much of what could be cleaned never was before (0 to 1)."""
+    by_another: bool = False
+    """Another client was at it, and was waited for; this one has read nothing. The bytes are those
+    of what is clean now."""
 
 
 class CompactionProgress(NamedTuple):
     """How far the cleaning of a partition is."""
 
     step: str
-    """`reading` (which keys there are), `writing` (what stays), then `trimming`."""
+    """`reading` (which keys there are), `writing` (what stays), then `trimming`; or `waiting`, for
+    another client that cleans it."""
     done: int
     """Bytes."""
     whole: int
@@ -158,6 +162,16 @@ class TopicDescription:
     """Every config by Kafka's name, defaults included."""
     partitioner: str
 
+    @property
+    def records(self) -> int:
+        """Offsets from the partitions' starts to their ends; what compaction removed counts too."""
+        return sum(each.end_offset - each.start_offset for each in self.partitions)
+
+    @property
+    def size(self) -> int:
+        """Bytes of record batches held, in all partitions."""
+        return sum(each.size for each in self.partitions)
+
 
 class GroupState(IntEnum):
     """The state of a group, under Kafka's names."""
@@ -199,6 +213,9 @@ class MemberDescription:
     assignment: tuple[TopicPartition, ...]
     target_assignment: tuple[TopicPartition, ...]
     rack: str | None = None
+    type: str = "consumer"
+    """The protocol that it speaks: `consumer` (KIP-848) or `classic`. Members of a consumer group
+    may speak either, while they are switched from one to the other."""
 
 
 @dataclass(frozen=True, slots=True)

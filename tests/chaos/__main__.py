@@ -18,10 +18,11 @@ from collections import Counter
 from pathlib import Path
 
 from tests.chaos.faults import ACCESSES, TOPOLOGIES
-from tests.chaos.history import Acked, Event, Failed, Fault, Read, Sent, load
+from tests.chaos.history import load
 from tests.chaos.judge import judge
 from tests.chaos.plan import Plan, draw
-from tests.chaos.run import Ran, carry_out
+from tests.chaos.run import carry_out
+from tests.chaos.totals import BROKEN_OFF, added_up, table, tally
 
 _EACH_S = 40.0
 
@@ -39,7 +40,13 @@ def main() -> int:
     parser.add_argument("--server", type=Path, default=None, help="the binary to run")
     parser.add_argument("--folder", type=Path, default=None, help="where failures are kept")
     parser.add_argument("--judge", type=Path, default=None, help="only judge a folder again")
+    parser.add_argument(
+        "--sum", type=Path, nargs="+", default=None, help="only add up what folders tell of runs"
+    )
     options = parser.parse_args()
+    if options.sum is not None:
+        print("\n".join(table(added_up(options.sum))))
+        return 0
     if options.judge is not None:
         return _judge_again(options.judge)
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
@@ -61,8 +68,7 @@ def main() -> int:
             totals += _one(plan, options.server, folder)
         except Exception:  # noqa: BLE001 - whatever a run breaks off with, the others go on
             traceback.print_exc()
-            totals["anomalies"] += 1
-            totals["runs that broke off"] += 1
+            totals += _keep(BROKEN_OFF, folder, plan)
     print("in all:", ", ".join(f"{name} {count}" for name, count in sorted(totals.items())))
     return 1 if totals["anomalies"] else 0
 
@@ -86,7 +92,6 @@ def _one(plan: Plan, binary: Path | None, folder: Path) -> Counter[str]:
     )
     for anomaly in ran.anomalies[:20]:
         print(f"  {anomaly}", flush=True)
-    (folder / f"{plan.seed}.json").write_text(json.dumps(counts), encoding="utf-8")
     if ran.anomalies:
         print(
             f"  again: python -m tests.chaos --seed {plan.seed} --runs 1 --seconds "
@@ -96,35 +101,13 @@ def _one(plan: Plan, binary: Path | None, folder: Path) -> Counter[str]:
         )
     else:
         shutil.rmtree(place)
+    return _keep(counts, folder, plan)
+
+
+def _keep(counts: Counter[str], folder: Path, plan: Plan) -> Counter[str]:
+    """Leave the totals of a run for `--sum`."""
+    (folder / f"{plan.seed}.json").write_text(json.dumps(counts), encoding="utf-8")
     return counts
-
-
-def tally(ran: Ran) -> Counter[str]:
-    """What there was of everything."""
-    counts: Counter[str] = Counter({f"runs on {ran.plan.topology}": 1})
-    counts[f"runs on {ran.server}"] = 1
-    counts[f"runs with access {ran.plan.access}"] = 1
-    counts["runs with gateways"] = int(ran.plan.gateways > 0)
-    counts["anomalies"] = len(ran.anomalies)
-    for event in ran.events:
-        counts.update(_counted(event))
-    return counts
-
-
-def _counted(event: Event) -> dict[str, int]:
-    match event:
-        case Fault():
-            return {f"fault {event.name}": 1}
-        case Sent():
-            return {"records sent": 1}
-        case Acked():
-            return {"records acknowledged": 1}
-        case Failed():
-            return {"records given up": 1}
-        case Read():
-            return {"records read": len(event.values)}
-        case _:
-            return {type(event).__name__.lower(): 1}
 
 
 def _judge_again(folder: Path) -> int:

@@ -20,6 +20,8 @@ _USERS = {
     "gateway": "gateway",
 }
 _HOST = "127.0.0.1"
+_BOTH_S = 1.0
+"""How long two passwords are good: whoever has just read the old one has to get in with it."""
 
 
 class Entry:
@@ -83,12 +85,13 @@ class Users(Entry):
         return login if role == "gateway" else {**login, "allow_auto_create_topics": False}
 
     async def change(self, servers: Sequence[ServerProcess]) -> str:
-        """Another password for everybody; for a moment both are good."""
+        """Another password for everybody; for a while both are good."""
         users = sorted(set(_USERS.values()))
         old = self._password
         self._changes += 1
         await self._say(servers, *(("ACL", "SETUSER", u, f">{self._password}") for u in users))
         self._tell()
+        await asyncio.sleep(_BOTH_S)
         await self._say(
             servers, *(("ACL", "SETUSER", u, f"<{old}") for u in users), ("ACL", "SAVE")
         )
@@ -107,7 +110,9 @@ class Users(Entry):
             await asyncio.to_thread(server.commands, commands)
 
     def _tell(self) -> None:
-        (self._folder / "password").write_text(self._password, encoding="utf-8")
+        new = self._folder / "password.new"
+        new.write_text(self._password, encoding="utf-8")
+        new.replace(self._folder / "password")  # nobody is to read half of it
 
 
 class Certificates(Entry):

@@ -16,7 +16,7 @@ from tests.chaos.history import Journal, Killed, Stuck, now
 from tests.chaos.names import NAMESPACE
 from tests.chaos.plan import Blow, Client, Plan
 
-_UP_S = 30.0
+_UP_S = 60.0
 _LONG_PAUSE_S = 5.0
 
 
@@ -118,11 +118,12 @@ class Crew:
             fields["config"].update(self._entry.login(client.role))
         return fields
 
-    def stir(self) -> None:
-        """In each worker a member of the group leaves, and another one comes."""
+    def stir(self, group: str) -> None:
+        """In each worker that has members of a group one leaves, and another one comes."""
         for index, hand in enumerate(self._hands):
-            roles = [client.role.removeprefix("kafka ") for client in self._clients(index)]
-            hand.say("cancel", roles.index("member"))
+            groups = [client.group for client in self._clients(index)]
+            if group in groups:
+                hand.say("cancel", groups.index(group))
 
     async def strike(self, blow: Blow) -> str:
         """Make a fault happen to a worker, or to a client in one."""

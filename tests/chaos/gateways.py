@@ -20,6 +20,8 @@ _DOWN_S = 20.0
 _SAMPLE_S = 2.0
 _SOCKETS = 24
 """As many as a gateway may have without clients: it listens, and has three to each server."""
+_UVLOOP = "Fatal error on SSL protocol"
+"""What uvloop says if the other end cuts a TLS connection while there is something to read."""
 _RUN = "from partstream.cli import main; main()"
 _SETTINGS = {
     # A Kafka client that was killed is missed soon.
@@ -35,7 +37,7 @@ class Gateway:
     def __init__(self, number: int, url: str, login: dict[str, Any], folder: Path) -> None:
         self.name = f"gateway{number}"
         self.port = free_port()
-        settings = {**_SETTINGS, **login}
+        settings = {**_SETTINGS, **login, "client_id": self.name}
         pairs = (word for name in settings for word in ("-X", f"{name}={settings[name]}"))
         where = ("--url", url, "--namespace", NAMESPACE, "--listen", f"127.0.0.1:{self.port}")
         self._command = (sys.executable, "-c", _RUN, "serve", *where, *pairs)
@@ -105,6 +107,17 @@ class Gateway:
         """Its resident memory."""
         text = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii")
         return int(text.split()[1]) * (os.sysconf("SC_PAGE_SIZE") // 1024)
+
+
+def complains(log: str) -> bool:
+    """Whether a gateway's log has what must not be in it."""
+    lines = log.splitlines()
+    for number, line in enumerate(lines):
+        if "never retrieved" in line:
+            return True
+        if line.startswith("Traceback") and _UVLOOP not in lines[max(0, number - 3) : number]:
+            return True
+    return False
 
 
 class Gateways:
@@ -182,10 +195,8 @@ class Gateways:
             if gateway._process is not None:
                 await gateway.stop(signal.SIGKILL)
             text = gateway.log.read_text(encoding="utf-8") if gateway.log.exists() else ""
-            for line in text.splitlines():
-                if line.startswith("Traceback") or "never retrieved" in line:
-                    self._journal.write(Crashed(now(), gateway.name, f"see {gateway.log}"))
-                    break
+            if complains(text):
+                self._journal.write(Crashed(now(), gateway.name, f"see {gateway.log}"))
 
     async def _stop_sampling(self) -> None:
         if self._sampling is not None:

@@ -103,6 +103,15 @@ class Told(NamedTuple):
     offset: int
 
 
+class Rewound(NamedTuple):
+    """A Kafka consumer went back by itself: its user is told by the offsets alone."""
+
+    at: float
+    client: str
+    partition: int
+    offset: int
+
+
 class Moved(NamedTuple):
     """A consumer was told to go on elsewhere, by its user or by auto_offset_reset."""
 
@@ -227,6 +236,17 @@ class Leaked(NamedTuple):
     what: str = ""
 
 
+class Linked(NamedTuple):
+    """The connections that a client had to a server when all was calm."""
+
+    at: float
+    server: str
+    follows: str
+    """The primary that the server is a replica of, if it is one."""
+    client: str
+    connections: int
+
+
 class Memory(NamedTuple):
     """The resident memory of a worker."""
 
@@ -243,6 +263,8 @@ class Stored(NamedTuple):
     epoch: int
     key: str
     value: str
+    producer: str = ""
+    """The id and the epoch of the producer, as the batch has them."""
 
 
 class LogEnd(NamedTuple):
@@ -273,6 +295,7 @@ Event: TypeAlias = (
     | LossSeen
     | Read
     | Told
+    | Rewound
     | Moved
     | Assigned
     | Gone
@@ -287,6 +310,7 @@ Event: TypeAlias = (
     | Converged
     | Stuck
     | Leaked
+    | Linked
     | Memory
     | Stored
     | LogEnd

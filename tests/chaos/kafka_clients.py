@@ -34,6 +34,7 @@ from tests.chaos.history import (
     Moved,
     Owning,
     Read,
+    Rewound,
     Sent,
     Trouble,
     now,
@@ -46,7 +47,7 @@ _ANY = -1
 _FLUSH_S = 60.0
 _ASK_S = 5.0
 _METADATA = b"CGMDv2:"
-"""What begins librdkafka's consumer group metadata; then comes the generation, or member epoch."""
+"""What begins librdkafka's consumer group metadata."""
 _REFUSED = {
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
@@ -57,6 +58,8 @@ _REFUSED = {
     KafkaError._ASSIGNMENT_LOST,
 }
 """Answers to a commit that say that nothing was committed."""
+_WAITING = 1_000
+"""So many records may wait in a producer; without a limit they would grow old there."""
 _COMMON = {
     "socket.timeout.ms": 10_000,
     "reconnect.backoff.ms": 50,
@@ -93,6 +96,7 @@ class Sender:
                 "bootstrap.servers": stage.bootstrap,
                 "client.id": name,
                 "enable.idempotence": True,
+                "queue.buffering.max.messages": _WAITING,
                 "retry.backoff.ms": 50,
                 "error_cb": self._failed,
                 "logger": logging.getLogger(name),
@@ -157,8 +161,11 @@ class Member:
         self._commits = 0
         self._read: dict[int, int] = {}
         """Partition -> the offset after what was read last."""
+        self._next: dict[int, int] = {}
+        """Partition -> the offset to come, if that is known."""
         self._noted: tuple[int, list[int]] = (-1, [])
         self._group = client.config.get("group.id", GROUP)
+        self._instance: str | None = client.config.get("group.instance.id")
         self._consumer = Consumer(
             {
                 **_COMMON,
@@ -210,22 +217,26 @@ class Member:
         assert value is not None
         assert partition is not None
         assert offset is not None
-        self._stage.journal.write(Read(now(), self._name, partition, offset, [value.decode()]))
-        self._read[partition] = offset + 1
+        at, journal = now(), self._stage.journal
+        if offset < self._next.get(partition, 0):
+            journal.write(Rewound(at, self._name, partition, offset))
+        journal.write(Read(at, self._name, partition, offset, [value.decode()]))
+        self._read[partition] = self._next[partition] = offset + 1
 
     def _note_ownership(self) -> None:
         """What it owns in which generation. It gives partitions up before it takes part in the
         next one, and not while this thread is here.
         """
-        metadata = self._consumer.consumer_group_metadata()
-        assert metadata.startswith(_METADATA), metadata
-        at = len(_METADATA)
-        generation = int.from_bytes(metadata[at : at + 4], sys.byteorder, signed=True)
+        generation = generation_of(self._consumer.consumer_group_metadata())
         owned = sorted(row.partition for row in self._consumer.assignment())
-        if generation < 0 or self._noted == (generation, owned):
+        # It has none before it has joined. Fenced (KIP-848) it has the epoch 0 of those who are to
+        # join, and still what it owned, until this thread hears that it has lost that.
+        if generation <= 0 or self._noted == (generation, owned):
             return
         self._noted = (generation, owned)
-        member = self._consumer.memberid()
+        # A static member hands on what it owns to whoever follows it, in the same generation; and
+        # one that joins again follows itself.
+        member = self._instance or self._consumer.memberid()
         self._stage.journal.write(Owning(now(), self._name, member, generation, owned))
 
     def _commit(self) -> None:
@@ -261,6 +272,7 @@ class Member:
             else:
                 at = -1 if found.offset == OFFSET_INVALID else found.offset
                 journal.write(Assigned(now(), self._name, row.partition, at))
+                self._next[row.partition] = at
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._commit()
@@ -269,13 +281,28 @@ class Member:
     def _lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         for row in partitions:
             self._read.pop(row.partition, None)
+            self._next.pop(row.partition, None)
             self._stage.journal.write(Gone(now(), self._name, row.partition))
 
     def _failed(self, error: KafkaError) -> None:
-        if error.fatal():
+        # What is fatal to a consumer comes as a message of this code, and does not say that it is.
+        is_fatal = error.code() == KafkaError._FATAL
+        # One that is over stands beside its successor, which fences it if both are one instance.
+        if is_fatal and not self.over.is_set():
             self._stage.journal.write(Crashed(now(), self._name, str(error)))
         else:
             self._stage.journal.write(Trouble(now(), self._name, "error", str(error)))
+
+
+def generation_of(metadata: bytes) -> int:
+    """The generation in a consumer's group metadata, or its member epoch (KIP-848).
+
+    Python's binding offers it in no other way. It is an int32 in the machine's byte order, as
+    librdkafka writes it for itself to read; -1 before the consumer has joined.
+    """
+    assert metadata.startswith(_METADATA), metadata
+    at = len(_METADATA)
+    return int.from_bytes(metadata[at : at + 4], sys.byteorder, signed=True)
 
 
 def _outcome(error: Any) -> str:

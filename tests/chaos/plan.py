@@ -53,6 +53,13 @@ class Client:
     manner: dict[str, Any]
     """How its user behaves."""
 
+    @property
+    def group(self) -> str | None:
+        """The group that it is a member of, if it is one's."""
+        if not self.role.endswith("member"):
+            return None
+        return str(self.config.get("group_id") or self.config.get("group.id", GROUP))
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -84,6 +91,10 @@ class Plan:
     def groups(self) -> tuple[str, ...]:
         """Of those who read and commit."""
         return (GROUP, CLASSIC) if self.gateways else (GROUP,)
+
+    def group_of(self, blow: Blow) -> str:
+        """The group that a blow chooses."""
+        return self.groups[blow.pick // 2 % len(self.groups)]
 
     def as_dict(self) -> dict[str, Any]:
         """For whoever replays it."""
@@ -145,7 +156,10 @@ def draw(
 
 
 def _promise(topology: Topology) -> Promise:
-    return Promise(may_lose=topology in ("torn", "cluster-loose"))
+    # Groups have no acks: what they commit is confirmed by replicas wherever there are any.
+    return Promise(
+        may_lose=topology in ("torn", "cluster-loose"), may_lose_commits=topology == "torn"
+    )
 
 
 def _clients(rng: random.Random, acks: int | str, worker: int) -> tuple[Client, ...]:

@@ -18,12 +18,15 @@ from partstream.embedded.server import EmbeddedServer
 from partstream.store.keys import Keys
 from partstream.store.slots import partition_slot, slot_of
 from tests.chaos.access import Entry
-from tests.chaos.names import GROUP, NAMESPACE, TOPIC
+from tests.chaos.names import NAMESPACE, TOPIC
 from tests.chaos.plan import Blow, Plan
 from tests.chaos.servers import Servers, until
 
 _BRIEFLY_S = 0.8
 """Less than the node timeout."""
+_ASKED_S = 1.0
+"""How long at the least all keys of a slot are at the target before it owns the slot. With what a
+blow adds it is less than the shortest delivery timeout."""
 
 
 class Cluster(Servers):
@@ -34,7 +37,7 @@ class Cluster(Servers):
 
     def __init__(self, plan: Plan, binary: Path | None, entry: Entry) -> None:
         self.entry = entry
-        self._partitions = plan.partitions
+        self._plan = plan
         self._cluster = EmbeddedCluster(
             binary=binary,
             aclfile=entry.aclfile,
@@ -111,16 +114,17 @@ class Cluster(Servers):
         return f"node {node.index} to {replica.index}"
 
     async def do_promote_in_rebalance(self, blow: Blow) -> str:
-        """The group changes hands while its members come and go (the crew sees to that)."""
-        slot = slot_of(Keys(NAMESPACE).group(GROUP).group)
+        """A group changes hands while its members come and go (the crew sees to that)."""
+        group = self._plan.group_of(blow)
+        slot = slot_of(Keys(NAMESPACE).group(group).group)
         node = await asyncio.to_thread(self._cluster.owner_of, slot)
         if blow.pick % 2:
-            return f"planned, {await self._hand_over(node)}"
+            return f"group {group}, planned, {await self._hand_over(node)}"
         await self.in_thread(node.kill)
         await self.in_thread(self._cluster.wait_taken_over, node)
         await self.in_thread(node.start)
         await self._whole()
-        return f"killed, node {node.index}"
+        return f"group {group}, killed, node {node.index}"
 
     async def do_pause_primary(self, blow: Blow) -> str:
         """Frozen until another took over, and then it goes on, and does not know."""
@@ -149,7 +153,7 @@ class Cluster(Servers):
         return f"of node {node.index}"
 
     async def do_move_slots(self, blow: Blow) -> str:
-        """Key by key, with keys in both places for a while."""
+        """Key by key, with keys in both places for a while, and then all at the target."""
         slot, target = await asyncio.to_thread(self._journey, blow)
         move = SlotMove(self._cluster, slot, target)
         await self.in_thread(move.begin)
@@ -157,6 +161,7 @@ class Cluster(Servers):
             await asyncio.sleep(blow.seconds / 3)
             # On a busy machine a node may be taken for down for a moment.
             await until(partial(self._moved, move, most), f"keys of slot {slot} to move")
+        await asyncio.sleep(_ASKED_S + blow.seconds)
         await self.in_thread(self._finish, move)
         await self._whole()
         return f"{slot} from node {move.source.index} to {target.index}"
@@ -185,16 +190,20 @@ class Cluster(Servers):
     def _journey(self, blow: Blow) -> tuple[int, ClusterNode]:
         """A slot that is used, and a primary that does not have it."""
         keys = Keys(NAMESPACE)
-        slots = [partition_slot(TOPIC, index) for index in range(self._partitions)]
-        slots += [slot_of(keys.group(GROUP).group), slot_of(keys.meta.topics)]
+        slots = self._partition_slots()
+        slots += [slot_of(keys.group(group).group) for group in self._plan.groups]
+        slots.append(slot_of(keys.meta.topics))
         slot = slots[blow.pick % len(slots)]
         owner = self._cluster.owner_of(slot)
         others = [node for node in self._cluster.primaries() if node is not owner]
         return slot, others[blow.pick // len(slots) % len(others)]
 
+    def _partition_slots(self) -> list[int]:
+        return [partition_slot(TOPIC, index) for index in range(self._plan.partitions)]
+
     async def do_add_and_remove(self, blow: Blow) -> str:
         """A fourth primary comes, gets slots that are used, and goes again."""
-        slots = [partition_slot(TOPIC, index) for index in range(self._partitions)]
+        slots = self._partition_slots()
         homes = {slot: await asyncio.to_thread(self._cluster.owner_of, slot) for slot in slots}
         node = await asyncio.to_thread(self._cluster.add_node)
         await self.entry.admit(node)

@@ -7,6 +7,8 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from partstream.engine.partition import Topic
 from partstream.engine.topics import Topics
 from partstream.errors import NoEmbeddedServer, PartstreamError, UnknownTopicOrPartition
 from partstream.model import GroupState
+from partstream.records.header import parse
 from partstream.store.store import Store
 from tests.chaos.access import entry_of
 from tests.chaos.binaries import binary_for
@@ -31,6 +34,7 @@ from tests.chaos.history import (
     Fault,
     FaultOver,
     Journal,
+    Linked,
     LogEnd,
     Stored,
     Stuck,
@@ -47,6 +51,8 @@ from tests.engine.logs import check, records_of, stored_from
 
 _PEACE_S = 2.0
 """How long everybody goes on after the last fault, at the least."""
+_LOOKS_S = (0.5, 0.5)
+"""How long after the first look at connections come further ones."""
 _BOUND_S = 65.0
 """After so long somebody is stuck. Some deliveries take as long before they are given up."""
 
@@ -133,7 +139,7 @@ async def _conduct(
 ) -> None:
     async def strike_servers(blow: Blow) -> str:
         if blow.name == "promote_in_rebalance":
-            crew.stir()
+            crew.stir(plan.group_of(blow))
         return await servers.strike(blow)
 
     async def strike_clients(blow: Blow) -> str:
@@ -149,10 +155,11 @@ async def _conduct(
     ours = servers.entry.ours()
     async with Admin(servers.inner_url, namespace=NAMESPACE, **ours) as admin:
         groups = plan.groups
-        await asyncio.gather(*(_converge(admin, name, plan, calm, journal) for name in groups))
+        await asyncio.gather(*(_converge(admin, group, plan, calm, journal) for group in groups))
         await asyncio.sleep(max(0.0, calm + _PEACE_S - now()))
+        await _count_links(servers, journal)
         if await crew.tell("finish", "finished", _BOUND_S):
-            await asyncio.gather(*(_catch_up(admin, name, journal) for name in groups))
+            await asyncio.gather(*(_catch_up(admin, group, journal) for group in groups))
             await crew.tell("drain", "drained", _BOUND_S)
     await crew.end()
     await gateways.finish()
@@ -188,32 +195,50 @@ async def _look(look: Callable[[], Awaitable[str]]) -> str:
         await asyncio.sleep(0.1)
 
 
-async def _converge(admin: Admin, name: str, plan: Plan, calm: float, journal: Journal) -> None:
+async def _converge(admin: Admin, group: str, plan: Plan, calm: float, journal: Journal) -> None:
     async def look() -> str:
-        group = await admin.describe_group(name)
-        owned = [row for member in group.members for row in member.assignment]
-        if group.state is GroupState.STABLE and len(owned) == len(set(owned)) == plan.partitions:
+        found = await admin.describe_group(group)
+        owned = [row for member in found.members for row in member.assignment]
+        if found.state is GroupState.STABLE and len(owned) == len(set(owned)) == plan.partitions:
             return ""
-        return f"{group.state.name}, {len(owned)} of {plan.partitions} owned: {group}"
+        return f"{found.state.name}, {len(owned)} of {plan.partitions} owned: {found}"
 
     missing = await _look(look)
     if missing:
-        journal.write(Stuck(now(), f"group {name}", missing))
+        journal.write(Stuck(now(), f"group {group}", missing))
     else:
-        journal.write(Converged(now(), now() - calm, name))
+        journal.write(Converged(now(), now() - calm, group))
 
 
-async def _catch_up(admin: Admin, name: str, journal: Journal) -> None:
+async def _count_links(servers: Servers, journal: Journal) -> None:
+    """Write down who is connected to whom, without what comes and goes."""
+    looks = []
+    for pause in (0.0, *_LOOKS_S):
+        await asyncio.sleep(pause)
+        looks.append(await asyncio.to_thread(servers.links))
+    followed = await asyncio.to_thread(servers.followed)
+    for server, primary in followed.items():
+        lasting = reduce(and_, (look[server] for look in looks))
+        where, follows = f"server {server.port}", f"server {primary.port}" if primary else ""
+        journal.write(
+            *(
+                Linked(now(), where, follows, client, count)
+                for client, count in sorted(lasting.items())
+            )
+        )
+
+
+async def _catch_up(admin: Admin, group: str, journal: Journal) -> None:
     async def look() -> str:
-        group = await admin.describe_group(name)
+        found = await admin.describe_group(group)
         behind = {
-            lag.partition.partition: lag for lag in group.lags if lag.lag != 0 and lag.end_offset
+            lag.partition.partition: lag for lag in found.lags if lag.lag != 0 and lag.end_offset
         }
         return f"behind: {behind}" if behind else ""
 
     missing = await _look(look)
     if missing:
-        journal.write(Stuck(now(), f"group {name}", missing))
+        journal.write(Stuck(now(), f"group {group}", missing))
 
 
 async def _read_all(
@@ -231,11 +256,16 @@ async def _read_all(
         topics.close()
         await store.close()
     async with Admin(url, namespace=NAMESPACE, **ours) as admin:
-        for name in groups:
-            offsets = await admin.list_group_offsets(name)
+        for group in groups:
+            offsets = await admin.list_group_offsets(group)
             journal.write(
-                *(Committed(row.partition, at.offset, name) for row, at in offsets.items())
+                *(Committed(row.partition, at.offset, group) for row, at in offsets.items())
             )
+
+
+def _producer(batch: bytes) -> str:
+    header = parse(batch)
+    return f"{header.producer_id} in epoch {header.producer_epoch}"
 
 
 async def _read_logs(store: Store, topic: Topic, journal: Journal) -> None:
@@ -258,6 +288,7 @@ async def _read_logs(store: Store, topic: Topic, journal: Journal) -> None:
                         stored.leader_epoch,
                         record.key.decode(),
                         record.value.decode(),
+                        _producer(stored.payload),
                     )
                     for record in records_of(partition, stored)
                 )

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -81,6 +83,23 @@ class Servers:
         for number, process in enumerate(self.processes()):
             with contextlib.suppress(OSError):
                 shutil.copyfile(process.log, folder / f"server-{number}-{process.port}.log")
+
+    def links(self) -> dict[ServerProcess, Counter[str]]:
+        """How many connections each client has, by its name, to each server that holds data."""
+        return {server: Counter(_names(server)) for server in self.stores()}
+
+    def followed(self) -> dict[ServerProcess, ServerProcess | None]:
+        """Each server that holds data, and the primary whose replica it is, if it is one."""
+        about = {server: server.info("replication") for server in self.stores()}
+        primaries = {
+            fields["master_replid"]: server
+            for server, fields in about.items()
+            if fields["role"] == "master"
+        }
+        return {
+            server: None if fields["role"] == "master" else primaries[fields["master_replid"]]
+            for server, fields in about.items()
+        }
 
     # Faults that any topology can have.
 
@@ -213,6 +232,14 @@ class Standalone(Servers):
     async def do_lose_bytes(self, blow: Blow) -> str:
         """Connections break with what was just sent, or with what was just answered."""
         return await lose_bytes(self._proxy, self._rng, max(1.0, blow.seconds))
+
+
+def _names(server: ServerProcess) -> list[str]:
+    """The names of a server's clients, one a connection. The conductor's have none, and what the
+    servers have to one another is left out.
+    """
+    found = re.findall(r" name=(\S+)", resp.text(server.command("CLIENT", "LIST")))
+    return [name for name in found if not name.startswith("sentinel-")]
 
 
 async def lose_bytes(proxy: Proxy, rng: random.Random, seconds: float) -> str:

@@ -22,12 +22,14 @@ from tests.chaos.history import (
     Gone,
     Killed,
     Leaked,
+    Linked,
     LogEnd,
     LossSeen,
     Memory,
     Moved,
     Owning,
     Read,
+    Rewound,
     Sent,
     Stored,
     Stuck,
@@ -63,8 +65,11 @@ def clean() -> list[Event]:
         Read(8.1, "r", 0, 2, VALUES[2:]),
         Moved(8.2, "r", 0, 0),
         Read(8.3, "r", 0, 0, VALUES[:3]),
+        Read(8.4, "r", 0, 3, VALUES[3:]),
         Calm(4.5),
         Converged(9.0, 4.5),
+        *(Linked(9.05, "server 1", "", client, 3) for client in "pmr"),
+        Linked(9.05, "server 4", "server 3", "p", 2),
         *(Closed(9.1, client) for client in "pmr"),
         Leaked(9.2, "w", 0, 0),
         *(Memory(number, "w", 50_000 + 10 * number) for number in range(9)),
@@ -83,21 +88,42 @@ def without(events: list[Event], drop: Callable[[Event], bool]) -> list[Event]:
     return [event for event in events if not drop(event)]
 
 
-def lost(events: list[Event], first: int) -> list[Event]:
-    """The log has lost everything from an offset on, and holds two other records there."""
+def one_more(value: str, partition: int = 0, offset: int = 6) -> list[Event]:
+    """Another record is in the log, and everybody has read it."""
+    return [
+        LogEnd(partition, 0, offset + 1, 1),
+        Stored(partition, offset, 1, "k", value),
+        Read(8.8, "r", partition, offset, [value]),
+        Read(8.8, "m", partition, offset, [value]),
+        CommitBegun(8.85, "m", 9, partition, offset + 1),
+        CommitEnded(8.9, "m", 9, "ok"),
+        Committed(partition, offset + 1),
+    ]
+
+
+def lost(
+    events: list[Event], first: int, late: tuple[str, ...] = ("p/6/x", "p/7/x")
+) -> list[Event]:
+    """The log has lost everything from an offset on, and holds other records there."""
     kept = without(
         events,
         lambda event: isinstance(event, Stored) and event.offset >= first,
     )
     kept = without(kept, lambda event: isinstance(event, LogEnd | Committed | Converged | Read))
     kept = without(kept, lambda event: isinstance(event, CommitBegun | CommitEnded | Assigned))
-    late = ["p/6/x", "p/7/x"]
+    values = [*VALUES[:first], *late]
     return [
         *kept,
         *(Sent(8.5 + n, "p", "k", value) for n, value in enumerate(late)),
         *(Acked(8.6 + n, "p", value, 0, first + n) for n, value in enumerate(late)),
         Converged(9.0, 4.5),
-        LogEnd(0, 0, first + 2, 2),
+        LogEnd(0, 0, len(values), 2 if late else 1),
+        Moved(9.1, "r", 0, 0),
+        Read(9.2, "r", 0, 0, values),
+        Read(9.2, "m", 0, 0, values),
+        CommitBegun(9.3, "m", 9, 0, len(values)),
+        CommitEnded(9.4, "m", 9, "ok"),
+        Committed(0, len(values)),
         *(Stored(0, first + n, 7, "k", value) for n, value in enumerate(late)),
     ]
 
@@ -146,11 +172,7 @@ def test_a_loss_that_the_producer_was_not_told_of(told: list[Event]) -> None:
 
 
 def test_a_loss_that_the_producer_had_no_chance_to_notice() -> None:
-    events = without(lost(clean(), 4), lambda event: isinstance(event, Acked) and event.at >= 8.5)
-    events = without(events, lambda event: isinstance(event, Stored) and event.offset >= 4)
-    events = without(events, lambda event: isinstance(event, Sent) and event.at >= 8.5)
-    events = without(events, lambda event: isinstance(event, LogEnd))
-    assert kinds([*events, LogEnd(0, 0, 4, 1)], Promise(may_lose=True)) == set()
+    assert kinds(lost(clean(), 4, late=()), Promise(may_lose=True)) == set()
 
 
 def test_a_loss_that_there_is_not() -> None:
@@ -158,16 +180,36 @@ def test_a_loss_that_there_is_not() -> None:
 
 
 def test_a_duplicate() -> None:
-    events = without(clean(), lambda event: isinstance(event, LogEnd))
-    events += [LogEnd(0, 0, 7, 1), Stored(0, 6, 1, "k", VALUES[5])]
-    assert kinds(events) == {"duplicate"}
+    assert kinds([*clean(), *one_more(VALUES[5])]) == {"duplicate"}
+
+
+@pytest.mark.parametrize(
+    ("again", "error", "failed_at", "expected"),
+    [
+        ("7 in epoch 1", "_MSG_TIMED_OUT", 6.05, set()),
+        ("7 in epoch 0", "_MSG_TIMED_OUT", 6.05, {"duplicate"}),
+        ("7 in epoch 1", "late", 6.05, {"duplicate"}),
+        ("7 in epoch 1", "_MSG_TIMED_OUT", 7.0, {"duplicate"}),
+    ],
+)
+def test_a_kafka_producer_that_gave_up_and_began_anew(
+    again: str, error: str, failed_at: float, expected: set[str]
+) -> None:
+    """What was on its way meanwhile comes once more, in another epoch."""
+    events: list[Event] = []
+    for event in [*clean(), *one_more(VALUES[5])]:
+        producer = again if getattr(event, "offset", 0) == 6 else "7 in epoch 0"
+        events.append(event._replace(producer=producer) if isinstance(event, Stored) else event)
+    events += [Sent(0.9, "p", "k", "p/9/x"), Failed(failed_at, "p", "p/9/x", error, False)]
+    assert kinds(events) == expected
+    # What it is, it is also if the producer gave up that one, too.
+    events = without(events, lambda event: isinstance(event, Acked) and event.value == VALUES[5])
+    assert kinds([*events, Failed(6.1, "p", VALUES[5], "late", False)]) == expected
 
 
 def test_a_producer_that_is_not_idempotent_may_repeat_itself() -> None:
-    events = without(clean(), lambda event: isinstance(event, LogEnd))
-    events = without(events, lambda event: isinstance(event, Began) and event.client == "p")
-    events += [Began(0.0, "p", "producer", False)]
-    events += [LogEnd(0, 0, 7, 1), Stored(0, 6, 1, "k", VALUES[5])]
+    events = without(clean(), lambda event: isinstance(event, Began) and event.client == "p")
+    events += [Began(0.0, "p", "producer", False), *one_more(VALUES[5])]
     assert kinds(events) == set()
 
 
@@ -181,7 +223,7 @@ def test_records_out_of_order() -> None:
 
 def test_a_key_in_two_partitions() -> None:
     events = [*clean(), Sent(8.9, "p", "k", "p/8/x"), Failed(9.0, "p", "p/8/x", "late", False)]
-    events += [LogEnd(1, 0, 1, 1), Stored(1, 0, 1, "k", "p/8/x")]
+    events += one_more("p/8/x", partition=1, offset=0)
     assert kinds(events) == {"reordered"}
 
 
@@ -191,8 +233,7 @@ def test_offsets_with_a_hole() -> None:
 
 
 def test_a_log_that_ends_before_its_end() -> None:
-    events = without(clean(), lambda event: isinstance(event, LogEnd))
-    assert kinds([*events, LogEnd(0, 0, 7, 1)]) == {"not dense"}
+    assert kinds([*clean(), LogEnd(0, 0, 7, 1)]) == {"not dense", "stopped short"}
 
 
 def test_an_epoch_that_goes_back() -> None:
@@ -201,21 +242,18 @@ def test_an_epoch_that_goes_back() -> None:
 
 
 def test_a_record_that_nobody_sent() -> None:
-    events = without(clean(), lambda event: isinstance(event, LogEnd))
-    assert kinds([*events, LogEnd(0, 0, 7, 1), Stored(0, 6, 1, "k", "?/1/x")]) == {"phantom"}
+    assert kinds([*clean(), *one_more("?/1/x")]) == {"phantom"}
 
 
 def test_a_record_that_was_refused_for_certain() -> None:
-    events = without(clean(), lambda event: isinstance(event, LogEnd))
+    events = [*clean(), *one_more("p/8/x")]
     events += [Sent(8.9, "p", "k", "p/8/x"), Failed(9.0, "p", "p/8/x", "too large", True)]
-    events += [LogEnd(0, 0, 7, 1), Stored(0, 6, 1, "k", "p/8/x")]
     assert kinds(events) == {"phantom"}
 
 
 def test_a_record_that_was_given_up_may_be_there() -> None:
-    events = without(clean(), lambda event: isinstance(event, LogEnd))
+    events = [*clean(), *one_more("p/8/x")]
     events += [Sent(8.9, "p", "k", "p/8/x"), Failed(9.0, "p", "p/8/x", "late", False)]
-    events += [LogEnd(0, 0, 7, 1), Stored(0, 6, 1, "k", "p/8/x")]
     assert kinds(events) == set()
 
 
@@ -223,7 +261,8 @@ def test_a_record_that_was_given_up_may_be_there() -> None:
 
 
 def test_a_gap() -> None:
-    assert kinds([*clean(), Read(8.4, "r", 0, 4, VALUES[4:])]) == {"gap"}
+    events = [*clean(), Moved(8.5, "r", 0, 0), Read(8.6, "r", 0, 4, VALUES[4:])]
+    assert kinds(events) == {"gap"}
 
 
 def test_records_that_come_again() -> None:
@@ -235,6 +274,38 @@ def test_a_member_that_does_not_begin_where_it_is_to() -> None:
     assert kinds(events) == {"read again"}
 
 
+def test_a_reader_that_does_not_come_to_the_end() -> None:
+    events = without(clean(), lambda event: event == Read(8.4, "r", 0, 3, VALUES[3:]))
+    assert kinds(events) == {"stopped short"}
+    assert kinds([*events, Killed(9.0, "r")]) == set()
+    assert kinds([*events, Crashed(9.0, "r", "KeyError")]) == {"crashed"}
+
+
+def test_a_reader_that_is_not_handed_out_all() -> None:
+    events = without(clean(), lambda event: isinstance(event, Moved | Read) and event.client == "r")
+    events += [Moved(8.0, "r", 0, 2), Read(8.1, "r", 0, 2, VALUES[2:])]
+    assert kinds(events) == {"stopped short"}
+    told: list[Event] = [Told(8.2, "r", 0, 3), Read(8.3, "r", 0, 3, VALUES[3:])]
+    assert kinds([*events, *told]) == set()
+
+
+@pytest.mark.parametrize("late", [("p/6/x", "p/7/x"), ("p/4/x", "p/5/x")])
+@pytest.mark.parametrize(("back", "expected"), [(4, set()), (0, {"read again"})])
+def test_a_kafka_consumer_that_goes_back(
+    late: tuple[str, ...], back: int, expected: set[str]
+) -> None:
+    """To where another history begins, and no farther; it may hold the same."""
+    events = [
+        *lost(clean(), 4, late),
+        Read(7.0, "n", 0, 3, VALUES[3:5]),
+        Rewound(9.1, "n", 0, back),
+        Read(9.2, "n", 0, back, [*VALUES[back:4], *late]),
+    ]
+    if late[0] not in VALUES:
+        events.append(LossSeen(8.9, "p", 0, 4, 6))
+    assert kinds(events, Promise(may_lose=True)) == expected
+
+
 def reread(*between: Event) -> list[Event]:
     """A reader reads what is gone, and then on in the history that lasts."""
     return [
@@ -244,7 +315,7 @@ def reread(*between: Event) -> list[Event]:
         Read(7.0, "s", 0, 3, VALUES[3:5]),
         *between,
         Read(9.7, "s", 0, 5, ["p/7/x"]),
-        Closed(9.8, "s"),
+        Killed(9.8, "s"),
         LossSeen(8.9, "p", 0, 4, 6),
     ]
 
@@ -288,14 +359,20 @@ def test_another_owner_in_the_next_epoch() -> None:
     assert kinds([*events, Closed(9.0, "n")]) == set()
 
 
+def test_a_successor_that_is_the_same_static_member() -> None:
+    """It takes over what the one before it had, in the same epoch."""
+    events = [*clean(), Began(1.0, "n", "member"), Owning(2.0, "n", "id-1", 1, [0])]
+    assert kinds([*events, Closed(9.0, "n")]) == set()
+
+
 def test_a_commit_beyond_what_was_read() -> None:
     events = [*clean(), CommitBegun(8.8, "m", 3, 0, 7), CommitEnded(8.9, "m", 3, "failed")]
     assert kinds(events) == {"committed unread"}
 
 
 def test_a_committed_record_that_no_member_was_given() -> None:
-    events = without(clean(), lambda event: isinstance(event, Read) and event.at == 7.1)
-    assert "committed unread" in kinds(events)
+    events = without(clean(), lambda event: 7.0 < getattr(event, "at", 0) < 7.4)
+    assert kinds(events) == {"committed unread"}
 
 
 def test_a_commit_beyond_the_end() -> None:
@@ -305,8 +382,19 @@ def test_a_commit_beyond_the_end() -> None:
 
 def test_a_commit_that_is_gone_in_the_end() -> None:
     events = without(clean(), lambda event: isinstance(event, Committed))
-    assert kinds([*events, Committed(0, 5)]) == {"commit went back"}
-    assert kinds([*events, Committed(0, 5)], Promise(may_lose=True)) == set()
+    for late in ([Committed(0, 5)], []):
+        expected = {"commit went back", "stopped short"}
+        assert kinds([*events, *late]) == expected
+        assert kinds([*events, *late], Promise(may_lose=True)) == expected
+        assert kinds([*events, *late], Promise(may_lose_commits=True)) == {"stopped short"}
+
+
+def test_a_group_that_does_not_read_all() -> None:
+    events = without(
+        clean(), lambda event: event in (Committed(0, 6), CommitEnded(7.8, "m", 2, "ok"))
+    )
+    events += [CommitEnded(7.8, "m", 2, "failed"), Committed(0, 4)]
+    assert kinds(events) == {"stopped short"}
 
 
 def test_a_commit_that_is_gone_for_the_next_owner() -> None:
@@ -324,12 +412,32 @@ def test_a_refused_commit_of_a_former_owner() -> None:
     assert kinds(events) == set()
 
 
-def test_a_commit_that_follows_a_log_that_went_back() -> None:
+@pytest.mark.parametrize(("told", "expected"), [("m", set()), ("r", {"commit went back"})])
+def test_a_commit_that_follows_a_log_that_went_back(told: str, expected: set[str]) -> None:
+    """A member has to be told, not just anybody."""
     events = [
         *clean(),
-        Told(8.7, "m", 0, 5),
+        Told(8.7, told, 0, 5),
         CommitBegun(8.8, "m", 3, 0, 5),
         CommitEnded(8.9, "m", 3, "ok"),
+        Read(8.9, told, 0, 5, VALUES[5:]),
+        CommitBegun(9.0, "m", 4, 0, 6),
+        CommitEnded(9.0, "m", 4, "ok"),
+    ]
+    assert kinds(events) == expected
+
+
+def test_a_commit_that_is_on_its_way_while_the_log_goes_back() -> None:
+    events = [
+        *clean(),
+        CommitBegun(8.6, "m", 3, 0, 6),
+        Told(8.7, "m", 0, 4),
+        CommitEnded(8.75, "m", 3, "ok"),
+        Read(8.8, "m", 0, 4, VALUES[4:]),
+        CommitBegun(8.8, "m", 4, 0, 5),
+        CommitEnded(8.9, "m", 4, "ok"),
+        CommitBegun(8.9, "m", 5, 0, 6),
+        CommitEnded(8.9, "m", 5, "ok"),
     ]
     assert kinds(events) == set()
 
@@ -362,7 +470,7 @@ def test_groups_are_judged_each_by_itself() -> None:
     events = other_group(Owning(2.0, "o", "id-3", 1, [0]), Began(1.5, "o", "member", group="other"))
     assert kinds([*events, Closed(9.1, "o")]) == {"two owners"}
     events = without(other_group(), lambda event: event == Committed(0, 6, "other"))
-    assert kinds([*events, Committed(0, 5, "other")]) == {"commit went back"}
+    assert kinds([*events, Committed(0, 5, "other")]) == {"commit went back", "stopped short"}
     events = without(other_group(), lambda event: isinstance(event, Read) and event.client == "n")
     assert kinds(events) == {"committed unread"}
     events = without(other_group(), lambda event: event == Converged(9.0, 4.5, "other"))
@@ -385,6 +493,13 @@ def test_a_client_that_is_not_closed() -> None:
     assert kinds(events) == {"stuck"}
 
 
+def test_a_producer_that_first_has_to_get_rid_of_what_waited() -> None:
+    events = without(clean(), lambda event: isinstance(event, Acked) and event.at > 3.5)
+    events += [Acked(60.0, "p", VALUES[4], 0, 4), Acked(60.0, "p", VALUES[5], 0, 5)]
+    assert kinds([*events[:-2], Acked(4.6, "p", VALUES[3], 0, 3), *events[-2:]]) == set()
+    assert kinds([*events, Acked(61.0, "p", VALUES[3], 0, 3)]) == {"stuck"}
+
+
 def test_a_producer_that_does_not_go_on() -> None:
     assert kinds(clean(), Promise(settle_s=0.1)) >= {"stuck"}
     events = without(clean(), lambda event: isinstance(event, Calm))
@@ -400,6 +515,9 @@ def test_a_producer_that_does_not_go_on() -> None:
         (Leaked(9.5, "w", 1, 0, "a task"), "leaked"),
         (Leaked(9.5, "w", 0, 2), "leaked"),
         (Memory(9.5, "w", 200_000), "memory"),
+        (Linked(9.0, "server 1", "", "m", 4), "leaked"),
+        (Linked(9.0, "server 2", "server 1", "m", 1), "leaked"),
+        (Linked(9.5, "server 1", "", "m", 1), "leaked"),
     ],
 )
 def test_what_must_not_be(planted: Event, kind: str) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from tests.chaos import faults
 from tests.chaos.clients import truncation
 from tests.chaos.faults import ACCESSES, TOPOLOGIES, Topology
+from tests.chaos.gateways import complains
 from tests.chaos.history import Acked, Fault, Journal, Read, Sent, load
+from tests.chaos.names import CLASSIC, GROUP
 from tests.chaos.plan import draw
 from tests.chaos.run import servers_of
+from tests.chaos.totals import ROWS, added_up, table
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
@@ -41,9 +46,56 @@ def test_seeds_draw_every_way_in_and_gateways() -> None:
     assert {plan.gateways for plan in plans if plan.promise.may_lose} == {0}
 
 
+def test_a_group_that_is_to_change_hands_has_members_to_stir() -> None:
+    for gateways, groups in ((0, {GROUP}), (2, {GROUP, CLASSIC})):
+        plan = draw(7, seconds=60, topology="cluster", gateways=gateways)
+        assert {plan.group_of(blow) for blow in plan.server_blows} == groups
+        members = {client.group for worker in plan.workers for client in worker}
+        assert members == groups | {None}
+
+
 def test_only_deployments_that_may_lose_records_promise_less() -> None:
-    promises = {name: draw(1, seconds=1, topology=name).promise.may_lose for name in TOPOLOGIES}
-    assert {name for name, may_lose in promises.items() if may_lose} == {"torn", "cluster-loose"}
+    promises = {name: draw(1, seconds=1, topology=name).promise for name in TOPOLOGIES}
+    loose = {name for name, promise in promises.items() if promise.may_lose}
+    assert loose == {"torn", "cluster-loose"}
+    loose = {name for name, promise in promises.items() if promise.may_lose_commits}
+    assert loose == {"torn"}
+
+
+def test_every_fault_has_its_row_in_the_documentation() -> None:
+    counted = [name for numbers in ROWS.values() for names in numbers for name in names]
+    drawn = {*faults.CLIENT_FAULTS, *faults.GATEWAY_FAULTS}
+    for kinds in (faults.SERVER_FAULTS, faults.SLOW_FAULTS, faults.ACCESS_FAULTS):
+        drawn.update(name for names in kinds.values() for name in names)
+    assert sorted(counted) == sorted(drawn)
+
+
+def test_totals_of_several_folders_are_added_up(tmp_path: Path) -> None:
+    for number, folder in enumerate((tmp_path / "a", tmp_path / "b"), 1):
+        folder.mkdir()
+        counts = {"runs": 1, "seconds": 60, "runs on torn": 1, "fault tear": 1_000 * number}
+        (folder / f"{number}.json").write_text(json.dumps(counts), encoding="utf-8")
+    lines = list(table(added_up([tmp_path / "a", tmp_path / "b"])))
+    assert lines[0].startswith("2 runs, 2 minutes in all, ")
+    assert "torn: 2" in lines[1]
+    assert "| a crash that takes back the end of the append-only file | 3,000 |" in lines
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["this gateway could not say that it lives"], False),
+        (["oh", "Traceback (most recent call last):"], True),
+        (["Task exception was never retrieved"], True),
+        (
+            ["Fatal error on SSL protocol", "protocol: <>", "transport: <>", "Traceback (most"],
+            False,
+        ),
+        (["Fatal error on SSL protocol", "1", "2", "3", "Traceback (most"], True),
+    ],
+)
+def test_what_a_gateway_must_not_say(lines: list[str], expected: bool) -> None:
+    assert complains("\n".join(lines)) is expected
 
 
 def test_journals_are_read_in_the_order_of_their_times(tmp_path: Path) -> None:

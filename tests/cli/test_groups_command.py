@@ -151,6 +151,7 @@ def test_delete_asks_on_a_terminal(
         (("--to-offset", "0", "--shift-by", "0"), "give one of"),
         (("--to-latest", "--execute", "--dry-run"), "not both"),
         (("--to-time", "soon"), "'soon'"),
+        (("--to-offset", str(2**64)), str(2**64)),
         (("--to-latest", "--topic", "orders:x"), "orders:x"),
     ],
 )

@@ -50,6 +50,34 @@ def test_a_url_that_leads_nowhere(url: str, text: str) -> None:
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "usage", "why"),
+    [
+        (("--bogus",), "partstream [OPTIONS]", "No such option"),
+        (("nope",), "partstream [OPTIONS]", "No such command 'nope'"),
+        (("topics", "create"), "partstream topics create", "Missing argument 'NAME'"),
+        (("produce", "t", "--json", "-K:"), "partstream produce", "--json does not go with"),
+        (("completion", "nosh"), "partstream completion", "Invalid value"),
+    ],
+)
+def test_wrong_usage_is_said_in_the_same_form(words: tuple[str, ...], usage: str, why: str) -> None:
+    result = CliRunner().invoke(root, words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    said = result.stderr.splitlines()
+    assert said[0].startswith(f"Usage: {usage}")
+    assert said[1].endswith("--help' for help.")
+    assert said[2:-1] == [""]
+    assert said[-1].startswith(f"partstream: {why}")
+
+
+@pytest.mark.parametrize("words", [(), ("topics",)])
+def test_without_arguments_there_is_help(words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(root, words)
+    assert result.output.startswith("Usage: partstream")
+    assert "Commands:" in result.output
+    assert "partstream:" not in result.output
+
+
 def test_debug_shows_the_traceback() -> None:
     run = subprocess.run(
         [*COMMAND, "--debug", "--url", "redis://127.0.0.1:1", "topics", "list"],

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import pty
 import signal
 import subprocess
 import time
@@ -111,11 +114,25 @@ def test_what_produce_refuses(
     assert text in orders.run("produce", "orders", *words, stdin=stdin, code=code).stderr
 
 
+@pytest.mark.parametrize(
+    ("stdin", "count"), [("a:1\nb:2\nc\nd:4\n", 2), ("a" * 3_000_000 + ":1\n", 0), ("c\n", 0)]
+)
+def test_what_was_sent_before_an_error_is_said(orders: Cli, stdin: str, count: int) -> None:
+    said = orders.run("produce", "orders", "-K:", stdin=stdin, code=1).stderr.splitlines()
+    assert said[-1].startswith("partstream: ")
+    assert [line.split(" in ")[0] for line in said[:-1]] == [f"{count} records to orders"][:count]
+    assert orders.json("topics", "list")[0]["records"] == count
+    quiet = orders.run("produce", "orders", "-K:", "-q", stdin=stdin, code=1).stderr.splitlines()
+    assert quiet == said[-1:]
+
+
 def test_a_record_that_is_refused_is_counted(cli: Cli) -> None:
     cli.run("topics", "create", "orders", "-c", "message.timestamp.after.max.ms=1000")
-    result = cli.run("produce", "orders", "--timestamp", "2099-01-01", stdin="a\nb\n", code=1)
-    assert "0 records to orders" in result.stderr
-    assert "2 failed" in result.stderr
+    for words in ((), ("-q",)):
+        late = ("produce", "orders", *words, "--timestamp", "2099-01-01")
+        result = cli.run(*late, stdin="a\nb\n", code=1)
+        assert "0 records to orders" in result.stderr
+        assert "2 failed" in result.stderr
 
 
 def test_no_create(cli: Cli) -> None:
@@ -238,6 +255,36 @@ def test_lines_are_sent_as_they_come(orders: Cli) -> None:
     assert orders.out("consume", "orders") == "a\nb\n"
 
 
+def test_a_file_has_a_progress_bar_on_a_terminal(orders: Cli, tmp_path: Path) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_bytes(b"x" * 99 + b"\n" + b"a\n" * 20_000)
+    screen, terminal = pty.openpty()
+    environment = {**orders.environment, "TERM": "xterm", "COLUMNS": "100"}
+    command = [*COMMAND, "--namespace", orders.namespace, "produce", "orders", str(lines)]
+    with subprocess.Popen(command, env=environment, stderr=terminal) as process:
+        os.close(terminal)
+        seen = shown_on(screen)
+        assert process.wait(20) == 0
+    bar = next(line for line in seen.splitlines() if "lines.txt" in line)
+    assert "\u2501\u2501" in bar
+    assert "40.1/40.1 kB" in seen, "it is full at the end"
+    assert "20001 records to orders in " in seen.splitlines()[-1]
+
+
+def shown_on(screen: int) -> str:
+    """All that comes to a terminal until its last writer has closed it."""
+    shown = b""
+    try:
+        while piece := os.read(screen, 65_536):
+            shown += piece
+    except OSError as error:
+        if error.errno != errno.EIO:  # what Linux says where others say it is the end
+            raise
+    finally:
+        os.close(screen)
+    return shown.decode()
+
+
 def test_what_was_read_is_sent_when_interrupted(orders: Cli) -> None:
     words = ("produce", "orders", "-X", "linger_ms=60000", "-X", "batch_size=1000")
     with orders.start(*words, stdin=subprocess.PIPE) as process:
@@ -247,5 +294,7 @@ def test_what_was_read_is_sent_when_interrupted(orders: Cli) -> None:
         process.stdin.flush()
         wait_until(lambda: orders.json("topics", "list")[0]["records"] == 1, within=20)
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert errors.startswith("2 records to orders in ")
     assert orders.out("consume", "orders") == "a" * 2000 + "\nb\n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from partstream.config.topic_without_effect import WithoutEffect
+from partstream.sync.admin import Admin
 from tests.cli.conftest import Cli
 
 
@@ -27,8 +29,14 @@ def test_create_list_describe_and_delete(cli: Cli) -> None:
 def test_records_and_bytes_are_counted(cli: Cli) -> None:
     cli.run("topics", "create", "orders")
     cli.run("produce", "orders", stdin="a\nb\n")
-    (orders,) = cli.json("topics", "list")
-    assert (orders["records"], orders["bytes"] > 61) == (2, True)
+    (listed,) = cli.json("topics", "list")
+    (orders,) = cli.json("topics", "describe", "orders")
+    for topic in (listed, orders):
+        assert (topic["records"], topic["size"] > 61) == (2, True)
+    assert sum(partition["size"] for partition in orders["partitions"]) == orders["size"]
+    with Admin(cli.url, namespace=cli.namespace) as admin:
+        described = admin.describe_topic("orders")
+    assert (described.records, described.size) == (orders["records"], orders["size"])
 
 
 def test_create_twice(cli: Cli) -> None:
@@ -47,7 +55,17 @@ def test_alter(cli: Cli) -> None:
     ]
     after = cli.json("topics", "alter", "orders")
     assert after["segment.bytes"] == "2048"
-    assert "cleanup.policy" in cli.out("topics", "alter", "orders")
+
+
+def test_configs_that_count_come_first(cli: Cli) -> None:
+    cli.run("topics", "create", "orders")
+    names = [line.split()[0] for line in cli.out("topics", "alter", "orders").splitlines()]
+    idle = [name for name in names if name.replace(".", "_") in WithoutEffect.model_fields]
+    assert names[0] == "cleanup.policy"
+    assert len(idle) > 10
+    assert names[-len(idle) :] == idle
+    (described,) = cli.json("topics", "describe", "orders")
+    assert list(described["config"]) == list(cli.json("topics", "alter", "orders")) == names
 
 
 def test_grow(cli: Cli) -> None:
@@ -100,8 +118,9 @@ def test_delete_what_may_be_gone(cli: Cli) -> None:
 
 
 def test_compact(cli: Cli) -> None:
-    compacted = ("-c", "cleanup.policy=compact", "-c", "segment.bytes=1024")
-    cli.run("topics", "create", "prices", *compacted)
+    # At that ratio no sweep cleans: each command may be the first client for a second.
+    configs = ("cleanup.policy=compact", "segment.bytes=1024", "min.cleanable.dirty.ratio=1")
+    cli.run("topics", "create", "prices", *(word for text in configs for word in ("-c", text)))
     for number in range(12):
         cli.run("produce", "prices", "-K", "=", stdin=f"a={number}\nb={'x' * 200}\nc={number}\n")
     table = cli.out("topics", "compact", "prices").splitlines()
@@ -113,7 +132,10 @@ def test_compact(cli: Cli) -> None:
     cli.run("produce", "prices", "-K", "=", "-Z", "-", stdin="b=-\n")
     assert cli.out("table", "prices") == "a\t11\nc\t11\n"
     assert cli.out("table", "prices", "c") == "11\n"
-    assert cli.json("table", "prices") == {"a": "11", "c": "11"}
+    assert cli.json("table", "prices") == [
+        {"key": "a", "value": "11"},
+        {"key": "c", "value": "11"},
+    ]
     assert "no key b" in cli.run("table", "prices", "b", code=1).stderr
     cli.run("topics", "create", "plain")
     assert "is not compacted" in cli.run("topics", "compact", "plain", code=1).stderr

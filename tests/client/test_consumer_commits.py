@@ -8,6 +8,7 @@ from itertools import product
 
 import pytest
 
+from partstream.client.admin import Admin
 from partstream.client.consumer import Consumer
 from partstream.client.listener import RebalanceListener
 from partstream.errors import IllegalState, OffsetMetadataTooLarge, PartstreamError
@@ -280,3 +281,71 @@ async def test_a_new_assignment_commits_the_old_one(redis_url: str, namespace: s
             assert await committed(redis_url, namespace) == 10
             await reader.unsubscribe()
             assert await committed(redis_url, namespace, 1) == 0
+
+
+# What became of a commit since it was made is not known: it is made again.
+
+
+async def _take_back(logs: Source) -> None:
+    """Undo the group's commits, as a failover may."""
+    key = logs.store.keys.group("g").offsets
+    fields = [field for field in await logs.store.execute("HKEYS", key, key=key) if field]
+    assert fields
+    await logs.store.execute("HDEL", key, *fields, key=key)
+
+
+async def test_an_auto_commit_that_was_taken_back_is_made_again(
+    redis_url: str, namespace: str
+) -> None:
+    config = {"enable_auto_commit": True, "auto_commit_interval_ms": 100}
+    async with source(redis_url, namespace) as logs:
+        await _filled(logs)
+        async with consumer(redis_url, namespace, **config) as reader:
+            await reader.subscribe(["t"])
+            await take(reader, 100)
+            poll = asyncio.create_task(reader.poll(timeout=None))
+            await until(lambda: _is_committed(redis_url, namespace, 100))
+            await _take_back(logs)
+            await until(lambda: _is_committed(redis_url, namespace, 100))
+            poll.cancel()
+            await asyncio.gather(poll, return_exceptions=True)
+
+
+@pytest.mark.parametrize("end", ["close", "unsubscribe", "assign"])
+async def test_a_commit_that_was_taken_back_is_made_again_at_the_end(
+    redis_url: str, namespace: str, end: str
+) -> None:
+    async with source(redis_url, namespace) as logs:
+        await _filled(logs)
+        await logs.topic("other")
+        async with consumer(redis_url, namespace, enable_auto_commit=True) as reader:
+            if end == "assign":
+                await reader.assign(tp())
+            else:
+                await reader.subscribe(["t"])
+            await take(reader, 100)
+            await reader.commit()
+            await _take_back(logs)
+            if end == "assign":
+                await reader.assign(tp(0, "other"))
+            elif end == "unsubscribe":
+                await reader.unsubscribe()
+            else:
+                await reader.close()
+            assert await committed(redis_url, namespace) == 100
+
+
+async def test_what_is_read_again_is_committed_again(redis_url: str, namespace: str) -> None:
+    """An admin resets the offsets of a group while its one consumer is away."""
+    async with (
+        source(redis_url, namespace) as logs,
+        Admin(redis_url, namespace=namespace) as admin,
+        consumer(redis_url, namespace, enable_auto_commit=True) as reader,
+    ):
+        await _filled(logs)
+        for _ in range(2):
+            await reader.subscribe(["t"])
+            assert len(await take(reader, 100)) == 100
+            await reader.unsubscribe()
+            assert await committed(redis_url, namespace) == 100
+            await admin.reset_offsets("g", "earliest")

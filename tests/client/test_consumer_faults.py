@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,8 @@ from partstream.errors import (
     StoreUnavailable,
     UnknownTopicOrPartition,
 )
-from partstream.model import OffsetAndMetadata
+from partstream.model import OffsetAndMetadata, Record
+from partstream.records import codec
 from partstream.records.codec import encode
 from tests.client.consuming import Source, nothing_from, offsets, source, take, tp, tps, values
 from tests.servers.targets import Target
@@ -82,6 +84,37 @@ async def test_a_damaged_partition_does_not_hold_up_the_others(
                     failures += 1
         assert seen == list(range(1000))
         assert failures > 10
+
+
+async def test_a_poll_that_fails_for_any_reason_loses_no_record(
+    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter(range(2))
+
+    def decode(payload: bytes, topic: str, index: int, *rest: Any, **options: Any) -> list[Record]:
+        if index == 1 and next(failures, None) is not None:
+            raise MemoryError
+        return codec.decode(payload, topic, index, *rest, **options)
+
+    monkeypatch.setattr("partstream.client.buffer.decode", decode)
+    async with source(redis_url, namespace) as logs, consumer(redis_url, namespace) as reader:
+        await logs.topic(partitions=2)
+        for partition in range(2):
+            await logs.fill(100, partition)
+        await reader.assign(tps(2))
+        await until(lambda: all(buffer.buffered for buffer in reader.opened.fetcher.buffers()))
+        seen: list[Record] = []
+        failed = 0
+        async with asyncio.timeout(10):
+            while len(seen) < 200:
+                try:
+                    seen += await reader.poll(timeout=1.0)
+                except MemoryError:
+                    failed += 1
+        assert failed > 0
+        for partition in range(2):
+            of_it = [record.offset for record in seen if record.partition == partition]
+            assert of_it == list(range(100))
 
 
 async def test_crcs_are_checked_unless_told_otherwise(redis_url: str, namespace: str) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from partstream.client.consumer import Consumer
+from partstream.engine import reading
+from partstream.engine.reading import Fetched
 from partstream.errors import (
     IllegalState,
 )
@@ -132,6 +135,40 @@ async def test_paused_partitions_do_not_starve_the_others(redis_url: str, namesp
         assert {record.partition for record in await take(reader, 1000)} == {1}
         reader.resume(tp(0))
         assert offsets(await take(reader, 400)) == list(range(400))
+
+
+async def test_a_paused_partition_that_is_out_of_range_does_not_starve_the_others(
+    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits until the user has taken what was fetched, and that may be for ever."""
+    fetched: list[Fetched] = []
+
+    async def fetch_and_tell(*args: Any) -> Fetched:
+        fetched.append(await reading.fetch(*args))
+        return fetched[-1]
+
+    monkeypatch.setattr("partstream.client.reader.fetch", fetch_and_tell)
+    limits = {"fetch_max_bytes": 1_000, "max_partition_fetch_bytes": 1_000}
+    async with (
+        source(redis_url, namespace) as logs,
+        consumer(redis_url, namespace, **limits) as reader,
+    ):
+        topic = await logs.topic(partitions=2)
+        await logs.fill(200, 0)
+        await reader.assign(tp(0))
+        await until(lambda: fetched)
+        await logs.log.delete_records(topic.partition(0), 200)
+        assert offsets(await reader.poll(max_records=10, timeout=5.0)) == list(range(10))
+        await until(lambda: len(fetched) == 2)
+        assert fetched[1].log_start == 200
+        reader.pause(tp(0))
+        await logs.fill(1000, 1)
+        await reader.assign(tps(2))
+        assert {record.partition for record in await take(reader, 1000)} == {1}
+        reader.resume(tp(0))
+        assert offsets(await take(reader, 90)) == list(range(10, 100))
+        await logs.put(["new"], 0)
+        assert offsets(await take(reader, 1)) == [200]
 
 
 async def test_a_new_assignment_replaces_the_old_one_but_keeps_what_is_in_both(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from prometheus_client import CollectorRegistry
 from partstream.aio import Admin, Consumer, Producer
 from partstream.config.build import load
 from partstream.config.producer import ProducerConfig
-from partstream.errors import ConfigError, DeliveryTimeout, StoreUnavailable
+from partstream.errors import ConfigError, CorruptRecord, DeliveryTimeout, StoreUnavailable
 from partstream.metrics.hooks import SILENT, Observer, observer_of
 from partstream.metrics.prometheus import PrometheusMetrics
+from tests.engine.compacting import updates
+from tests.engine.logs import Engine, engine
 from tests.servers.proxy import Proxy
 from tests.waiting import until
 
@@ -133,6 +136,72 @@ async def test_waits_for_replicas_are_timed(cluster_url: str, namespace: str) ->
         assert metrics.value("barrier_failures_total") == 0
 
 
+async def _prices(own: Engine, batches: int) -> None:
+    """Change a few prices many times."""
+    partition = (await own.topics.get("prices")).partitions[0]
+    for number in range(batches):
+        pairs = [(b"k%d" % key, b"%d" % number + b"x" * 90) for key in range(4)]
+        await own.log.append(partition, updates(*pairs))
+
+
+async def test_what_is_cleaned_is_told(redis_url: str, namespace: str) -> None:
+    metrics = Metrics()
+    config = {
+        "cleanup.policy": "compact",
+        "segment.bytes": 1_024,
+        "min.cleanable.dirty.ratio": 1,  # only those who are asked to clean
+    }
+    async with (
+        engine(redis_url, namespace) as own,
+        Admin(
+            redis_url, namespace=namespace, client_id="cleaner", metric_reporters=[metrics]
+        ) as admin,
+    ):
+        await admin.create_topic("prices", 1, config)
+        where = {"client_id": "cleaner", "topic": "prices"}
+        place = {**where, "partition": "0"}
+        tested = set[str]()
+
+        def told(name: str, **labels: str) -> float:
+            tested.add(re.sub("_count$|_sum$", "", f"partstream_compaction_{name}"))
+            return metrics.value(f"compaction_{name}", **labels)
+
+        await _prices(own, 12)
+        await admin.maintain()
+        assert told("dirty_ratio", **place) == 1
+        assert told("seconds_count", **where) == 0
+        began = time.time()
+        done = (await admin.compact_topic("prices"))[0]
+        assert done is not None
+        assert told("dirty_ratio", **place) == 0
+        assert told("before_bytes", **place) == done.bytes_before
+        assert told("after_bytes", **place) == done.bytes_after < done.bytes_before
+        assert began <= told("last_run_timestamp_seconds", **place) <= time.time()
+        assert told("seconds_count", **where) == 1
+        assert 0 < told("seconds_sum", **where) < time.time() - began
+
+        await _prices(own, 6)
+        await admin.maintain()
+        ratio = told("dirty_ratio", **place)
+        assert 0 < ratio < 1
+        again = (await admin.compact_topic("prices"))[0]
+        assert again is not None
+        assert again.dirty_ratio == ratio
+        assert told("before_bytes", **place) == again.bytes_before
+        assert told("seconds_count", **where) == 2
+
+        bad = bytearray(updates((b"k0", b"x" * 90)))
+        bad[61] ^= 0x5A
+        await own.log.append((await own.topics.get("prices")).partitions[0], bytes(bad))
+        await _prices(own, 6)
+        assert told("failures_total", **where) == 0
+        with pytest.raises(CorruptRecord):
+            await admin.compact_topic("prices")
+        assert told("failures_total", error="CorruptRecord", **where) == 1
+        assert told("seconds_count", **where) == 2
+        assert tested == {name for name in _documented() if "compaction" in name}
+
+
 async def test_nobody_is_told_unless_it_is_asked_for(redis_url: str, namespace: str) -> None:
     assert load(ProducerConfig, {}).connection()["observer"] is SILENT
     with pytest.raises(ConfigError, match="metric_reporters"):
@@ -162,14 +231,17 @@ def test_a_partition_that_goes_to_another_client_of_the_same_name() -> None:
     assert metrics.value("consumer_lag", partition="0") == 5
 
 
+def _documented() -> set[str]:
+    return set(re.findall(r"^\| `(partstream_\w+)`", (DOCS / "metrics.md").read_text(), re.M))
+
+
 def test_every_metric_is_documented_and_every_hook_is_heard() -> None:
     metrics = Metrics()
-    documented = set(re.findall(r"^\| `(partstream_\w+)`", (DOCS / "metrics.md").read_text(), re.M))
     kinds = {
         metric.name + ("_total" if metric.type == "counter" else "")
         for metric in metrics.registry.collect()
     }
-    library = {name for name in documented if not name.startswith("partstream_gateway")}
+    library = {name for name in _documented() if not name.startswith("partstream_gateway")}
     assert kinds == library
     heard = vars(type(metrics.observer("me")))
     assert [name for name in vars(Observer) if name[0] != "_" and name not in heard] == []

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from partstream import partitioners
+from partstream.client.admin import Admin
 from partstream.client.producer import Producer
 from partstream.embedded.server import EmbeddedServer
 from partstream.errors import (
@@ -27,6 +28,7 @@ from partstream.errors import (
 )
 from partstream.model import RecordMetadata, TimestampType
 from tests.client.producing import logs, make_topic, numbered, values
+from tests.waiting import until
 
 
 @pytest.mark.every_server
@@ -94,6 +96,61 @@ async def test_timestamps_out_of_bounds(redis_url: str, namespace: str) -> None:
                 await producer.send("t", b"x", timestamp_ms=wrong)
 
 
+@pytest.mark.parametrize("codec", ["none", "zstd"])
+async def test_one_record_that_is_too_old_takes_its_batch_with_it(
+    redis_url: str, namespace: str, codec: str
+) -> None:
+    """Wherever it stands in it; the batches before and behind it are taken."""
+    await make_topic(redis_url, namespace, "t", message_timestamp_before_max_ms=60_000)
+    now = time.time_ns() // 1_000_000
+    async with Producer(
+        redis_url, namespace=namespace, batch_size=1_000, compression_type=codec
+    ) as producer:
+        # Nine records of 100 bytes fill a batch; those of a batch are equal but for one in the
+        # middle of the third.
+        old = 2 * 9 + 4
+        deliveries = [
+            await producer.send(
+                "t", b"%0100d" % number, timestamp_ms=now - (3_600_000 if number == old else 0)
+            )
+            for number in range(90)
+        ]
+        results = await asyncio.gather(*deliveries, return_exceptions=True)
+    refused = [number for number, result in enumerate(results) if isinstance(result, Exception)]
+    assert old in refused
+    size = len(refused)
+    assert refused == list(range(2 * size, 3 * size)), "of one batch, and whole"
+    for number in refused:
+        assert isinstance(results[number], InvalidTimestamp)
+        assert str(now - 3_600_000) in str(results[number])
+        assert f"none of the {size} records" in str(results[number])
+    taken = [b"%0100d" % number for number in range(90) if number not in refused]
+    assert await values(redis_url, namespace, "t") == [taken]
+
+
+async def test_the_time_that_is_bounded_may_be_asked_for_under_way(
+    redis_url: str, namespace: str
+) -> None:
+    await make_topic(redis_url, namespace, "t")
+    now = time.time_ns() // 1_000_000
+    times = (now, now - 3_600_000, now)
+    async with (
+        Producer(redis_url, namespace=namespace) as producer,
+        Admin(redis_url, namespace=namespace) as admin,
+    ):
+        first = [await producer.send("t", b"x", timestamp_ms=at) for at in times]
+        assert [(await each).offset for each in first] == [0, 1, 2]
+        limit = producer.routes["t"].queues[0].limit
+        await admin.alter_config(
+            "t", {"message.timestamp.before.max.ms": 60_000, "max.message.bytes": limit - 1}
+        )
+        await until(lambda: producer.routes["t"].queues[0].limit == limit - 1)
+        later = [await producer.send("t", b"y", timestamp_ms=at) for at in times]
+        for each in later:
+            with pytest.raises(InvalidTimestamp):
+                await each
+
+
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
 @pytest.mark.parametrize("by", ["producer", "topic"])
 async def test_compression(redis_url: str, namespace: str, codec: str, by: str) -> None:
@@ -110,6 +167,28 @@ async def test_compression(redis_url: str, namespace: str, codec: str, by: str) 
         assert payload[22] & 7 == {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}[codec]
         assert len(payload) < 20_000
     assert await values(redis_url, namespace, "t") == [numbered(2_000)]
+
+
+@pytest.mark.parametrize(("codec", "levels"), [("gzip", (1, 9)), ("zstd", (-50, 19))])
+@pytest.mark.parametrize("by", ["producer", "topic"])
+async def test_levels_of_compression(
+    redis_url: str, namespace: str, codec: str, levels: tuple[int, int], by: str
+) -> None:
+    value = b" ".join(b"%d" % (number * number) for number in range(8_000))
+    sizes = []
+    for level in levels:
+        config: dict[str, Any] = {"compression_type": codec, f"compression_{codec}_level": level}
+        topic, own = ({}, config) if by == "producer" else (config, {})
+        await make_topic(redis_url, namespace, f"t{level}", 1, **topic)
+        async with (
+            Producer(redis_url, namespace=namespace, **own) as producer,
+            Admin(redis_url, namespace=namespace) as admin,
+        ):
+            await (await producer.send(f"t{level}", value))
+            (partition,) = (await admin.describe_topic(f"t{level}")).partitions
+            sizes.append(partition.size)
+        assert await values(redis_url, namespace, f"t{level}") == [[value]]
+    assert sizes[1] < sizes[0]
 
 
 async def test_a_topic_may_ask_for_no_compression(redis_url: str, namespace: str) -> None:
@@ -215,18 +294,22 @@ async def test_a_serializer_that_makes_no_bytes(redis_url: str, namespace: str) 
         ({"headers": [["a", b"1"]]}, SerializationError, r"not \['a', b'1'\]"),
         ({"timestamp_ms": "now"}, SerializationError, "timestamp must be an int, not str: 'now'"),
         ({"timestamp_ms": 1.5}, SerializationError, "timestamp must be an int, not float: 1.5"),
+        ({"timestamp_ms": True}, SerializationError, "timestamp must be an int, not bool: True"),
+        ({"partition": True}, UnknownTopicOrPartition, "no partition True, it has 3"),
+        ({"partition": "0"}, UnknownTopicOrPartition, "no partition '0', it has 3"),
     ],
 )
 async def test_wrong_types(
     redis_url: str, namespace: str, wrong: dict[str, Any], error: type[Exception], text: str
 ) -> None:
+    await make_topic(redis_url, namespace, "t", partitions=3)
     async with Producer(redis_url, namespace=namespace) as producer:
         for _ in range(2):  # the first record opens a batch, the second finds one
             with pytest.raises(error, match=text):
                 await producer.send("t", **{"value": b"x", **wrong})
-            await producer.send("t", b"fine")
+            await producer.send("t", b"fine", partition=0)
         await producer.flush()
-    assert await values(redis_url, namespace, "t") == [[b"fine", b"fine"]]
+    assert await values(redis_url, namespace, "t") == [[b"fine", b"fine"], [], []]
 
 
 @pytest.mark.parametrize("wrong", [None, 5, b"t", ["t"], "", ".", "a b", "t" * 250])
@@ -279,6 +362,18 @@ async def test_a_producer_that_is_not_open(redis_url: str, namespace: str) -> No
             await call
     never = Producer(redis_url, namespace=namespace)
     await never.close()
+
+
+async def test_a_producer_whose_loop_has_ended_is_closed(redis_url: str, namespace: str) -> None:
+    """To whoever goes on in another loop of the same thread."""
+    ended = asyncio.new_event_loop()
+    ended.close()
+    async with Producer(redis_url, namespace=namespace) as producer:
+        await (await producer.send("t", b"x"))
+        loop, producer._loop = producer._loop, ended
+        with pytest.raises(ClosedClient):
+            await producer.send("t", b"y")
+        producer._loop = loop
 
 
 @pytest.mark.parametrize(
@@ -346,6 +441,21 @@ async def test_flush_reports_nothing_but_time(redis_url: str, namespace: str) ->
         await producer.send("t", b"x")
         with pytest.raises(ClientTimeout, match="0 s"):
             await producer.flush(timeout=0)
+
+
+@pytest.mark.parametrize("acks", [0, 1])
+@pytest.mark.parametrize("timeout", [0, 0.0, -1])
+async def test_flush_has_no_time_to_wait(
+    redis_url: str, namespace: str, acks: int, timeout: float
+) -> None:
+    async with Producer(redis_url, namespace=namespace, linger_ms=60_000, acks=acks) as producer:
+        await producer.flush(timeout)
+        delivery = await producer.send("t", b"x")
+        with pytest.raises(ClientTimeout, match=f"on their way after {timeout} s"):
+            await producer.flush(timeout)
+        await delivery  # it was sent all the same
+        await producer.flush()
+        await producer.flush(timeout)
 
 
 async def test_errors_say_whether_to_retry() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from typing import Any
 
@@ -10,9 +11,16 @@ import pytest
 
 import partstream
 from partstream import aio
-from partstream.errors import ClosedClient, IllegalState, UnknownTopicOrPartition
+from partstream.errors import (
+    ClosedClient,
+    IllegalState,
+    StoreUnavailable,
+    UnknownTopicOrPartition,
+)
+from partstream.model import TopicPartition
 from tests.client.consuming import source
 from tests.engine.compacting import updates
+from tests.engine.logs import replace
 from tests.waiting import until
 
 COMPACT = {"cleanup.policy": "compact", "segment.bytes": 1_024, "delete.retention.ms": 0}
@@ -76,6 +84,21 @@ async def test_it_follows_new_partitions(redis_url: str, namespace: str) -> None
                 await table.wait_for(2, sent.offset + 1, timeout=0.05)
 
 
+async def test_it_catches_up_with_partitions_made_just_now(redis_url: str, namespace: str) -> None:
+    options: dict[str, Any] = {"namespace": namespace}
+    async with (
+        aio.Admin(redis_url, **options) as admin,
+        aio.Producer(redis_url, **options) as producer,
+    ):
+        await admin.create_topic("t", 1, COMPACT)
+        for count in range(2, 6):
+            async with aio.Table("t", redis_url, **options) as table:
+                await admin.create_partitions("t", count)
+                await (await producer.send("t", b"v", key=b"%d" % count, partition=count - 1))
+                await table.catch_up(30)
+                assert table[b"%d" % count] == b"v"
+
+
 async def test_a_topic_that_is_not_there(redis_url: str, namespace: str) -> None:
     with pytest.raises(UnknownTopicOrPartition):
         async with aio.Table("nope", redis_url, namespace=namespace):
@@ -113,7 +136,11 @@ async def test_a_change_that_fails_harms_no_other(redis_url: str, namespace: str
             await asyncio.sleep(0)
 
 
-async def test_what_a_failover_takes_back_is_gone(redis_url: str, namespace: str) -> None:
+@pytest.mark.parametrize("trouble", [False, True])
+async def test_what_a_failover_takes_back_is_gone(
+    redis_url: str, namespace: str, trouble: bool
+) -> None:
+    """`trouble`: Redis is away again when the ends are asked for, and another failover follows."""
     changes: list[tuple[Any, Any, Any]] = []
     async with source(redis_url, namespace) as logs:
         topic = await logs.topic(cleanup_policy="compact")
@@ -134,6 +161,8 @@ async def test_what_a_failover_takes_back_is_gone(redis_url: str, namespace: str
         ) as table:
             assert dict(table) == {b"a": b"2", b"b": b"1", b"lost": b"2"}
             changes.clear()
+            if trouble:
+                _get_wrong_ends(table)
             for key, dump in held.items():
                 await logs.store.execute("RESTORE", key, 0, dump, "REPLACE", key=key)
             await logs.raw("HSET", "state", "token", "f" * 40)
@@ -143,3 +172,18 @@ async def test_what_a_failover_takes_back_is_gone(redis_url: str, namespace: str
             assert dict(table) == {b"a": b"1", b"b": b"1", b"c": b"1", b"new": b"7"}
             assert {(b"a", b"1", b"2"), (b"lost", None, b"2"), (b"c", b"1", None)} <= set(changes)
             assert b"b" not in {key for key, _, _ in changes}
+
+
+def _get_wrong_ends(table: aio.Table) -> None:
+    """None at first, and then those of records that are lost before they are read."""
+    right = table._consumer.end_offsets
+    asked = itertools.count()
+
+    async def ask(*names: Any) -> dict[TopicPartition, int]:
+        number = next(asked)
+        if number < 2:
+            raise StoreUnavailable
+        ends = await right(*names)
+        return {name: end + 100 for name, end in ends.items()} if number == 2 else ends
+
+    replace(table._consumer, "end_offsets", ask)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
-from partstream.aio import Consumer, Producer
+import pytest
+
+from partstream.aio import Admin, Consumer, Producer
 from partstream.embedded import resp
 from partstream.embedded.cluster import EmbeddedCluster
 from partstream.embedded.cluster_node import ClusterNode
+from partstream.model import TopicPartition
 from tests.waiting import until
 
 
@@ -48,3 +52,50 @@ async def test_one_for_commands_one_for_bells_one_for_replicas(
             assert 1 <= len(writing) <= 3, writing
             assert 1 <= len(reading) <= 3, reading
             assert sum(" ssub=0 " not in line for line in reading) == 1
+
+
+@pytest.mark.faults
+@pytest.mark.deadline(120)
+async def test_none_is_left_to_a_node_that_was_replaced(fresh_cluster: EmbeddedCluster) -> None:
+    """However often a primary hands over to its replica, and takes over again."""
+    run = asyncio.to_thread
+    async with Admin(fresh_cluster.url) as admin:
+        await admin.create_topic("t", 3, {"min.insync.replicas": 2})
+    first = fresh_cluster.nodes[0]
+    (second,) = await run(fresh_cluster.replicas_of, first)
+    async with (
+        Producer(fresh_cluster.url, client_id="writer", linger_ms=0) as producer,
+        Consumer(fresh_cluster.url, client_id="reader", auto_offset_reset="earliest") as consumer,
+    ):
+        await consumer.assign([TopicPartition("t", partition) for partition in range(3)])
+
+        async def work() -> None:
+            """Write to every partition, read that, and listen for more."""
+            for partition in range(3):
+                await (await producer.send("t", b"x", partition=partition))
+            seen = 0
+            while seen < 3:
+                seen += len(await consumer.poll(timeout=30))
+            assert not await consumer.poll(timeout=0.2)
+
+        async def count() -> list[int]:
+            nodes = (first, second)
+            return [
+                len(await run(of_client, node, name))
+                for name in ("writer", "reader")
+                for node in nodes
+            ]
+
+        await work()
+        await until(lambda: _is(count, [2, 0, 2, 0]), within=20)
+        for _ in range(2):
+            await run(fresh_cluster.failover, second.index)
+            await work()
+            await until(lambda: _is(count, [0, 2, 0, 2]), within=20)
+            await run(fresh_cluster.failover, first.index)
+            await work()
+            await until(lambda: _is(count, [2, 0, 2, 0]), within=20)
+
+
+async def _is(look: Callable[[], Awaitable[list[int]]], wanted: list[int]) -> bool:
+    return await look() == wanted

@@ -85,11 +85,11 @@ async def test_confirmations_come_from_the_node_that_wrote(
         for partition in topic.partitions:
             answer = await own.log.append(partition, batch(b"a"), least_replicas=1)
             # A replica counts from its first acknowledgement on, up to a second later.
-            barrier = own.store.barrier(partition.slot)
+            barrier = own.log.barrier(partition)
             await until(partial(_confirmed, barrier, answer.token))
             tokens.add(answer.token)
         assert len(tokens) == 3
-        barriers = {own.store.barrier(partition.slot) for partition in topic.partitions}
+        barriers = {own.log.barrier(partition) for partition in topic.partitions}
         assert len(barriers) == 3
 
 
@@ -194,8 +194,8 @@ async def test_the_barrier_outlives_the_slot_that_it_wrote_in(
         node = own.store.router.node(topic.partitions[0].slot)
         there = [p for p in topic.partitions if own.store.router.node(p.slot) is node]
         for partition in there:
-            await own.store.barrier(partition.slot).confirm()
-        barrier = own.store.barrier(there[0].slot)
+            await own.log.barrier(partition).confirm()
+        barrier = own.log.barrier(there[0])
         slot = slot_of(barrier._key)
         target = await _other(fresh_cluster, slot)
         move = SlotMove(fresh_cluster, slot, target)
@@ -208,7 +208,7 @@ async def test_the_barrier_outlives_the_slot_that_it_wrote_in(
         await barrier.confirm()
         for partition in topic.partitions:
             await own.log.append(partition, batch(b"a"))
-            await own.store.barrier(partition.slot).confirm()
+            await own.log.barrier(partition).confirm()
 
 
 async def test_a_primary_dies_under_traffic(fresh_cluster: EmbeddedCluster) -> None:
@@ -223,7 +223,7 @@ async def test_a_primary_dies_under_traffic(fresh_cluster: EmbeddedCluster) -> N
 
         await own.store.bells.watch(partition.keys.bell, ring)
 
-        await until(partial(_confirmed, own.store.barrier(partition.slot), ""))
+        await until(partial(_confirmed, own.log.barrier(partition), ""))
         old = await asyncio.to_thread(fresh_cluster.owner_of, partition.slot)
         traffic = Traffic(own, partition, first=1)
         await asyncio.to_thread(old.kill)
@@ -240,4 +240,4 @@ async def test_a_primary_dies_under_traffic(fresh_cluster: EmbeddedCluster) -> N
         assert seen.number("epoch") > answer.leader_epoch
         assert await own.log.epoch_end(partition, answer.leader_epoch) == (answer.leader_epoch, 1)
         with pytest.raises((NotEnoughReplicasAfterAppend, StoreUnavailable)):
-            await own.store.barrier(partition.slot).confirm(token=answer.token)
+            await own.log.barrier(partition).confirm(token=answer.token)

@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 import partstream
+from partstream.config.topic import TopicConfig
 from partstream.embedded import resp
 from partstream.embedded.binary import find_binary
+from partstream.embedded.movable import BESIDE_BATCHES, LIMIT, is_carried
 from partstream.embedded.ports import free_port
 from partstream.embedded.server import EmbeddedServer
 from tests.servers.targets import Target
@@ -146,6 +148,25 @@ def test_the_recommended_configuration_is_accepted(target: Target, tmp_path: Pat
     with EmbeddedServer(tmp_path, binary=binary.path, config=lines) as server:
         reply = server.command("CONFIG", "GET", "maxmemory-policy")
         assert reply == [b"maxmemory-policy", b"noeviction"]
+        limit = server.command("CONFIG", "GET", LIMIT)
+    # A partition of the default size can be moved from node to node.
+    assert isinstance(limit, list)
+    assert isinstance(limit[1], bytes)
+    topic = TopicConfig()
+    largest = topic.retention_bytes + topic.segment_bytes
+    assert is_carried(int(largest * BESIDE_BATCHES), int(limit[1]))
+
+
+def test_every_line_of_the_recommended_configuration_has_a_reason() -> None:
+    """Also those that are commented out; a few that belong together share theirs."""
+    above, settings = "", 0
+    for line in (FOLDER / "redis.conf").read_text(encoding="utf-8").splitlines():
+        if re.fullmatch(r"[a-z].*|# cluster-[a-z-]+ \S+", line):
+            assert above, f"no reason is given for: {line}"
+            assert "---" not in above, f"no reason is given for: {line}"
+            settings += 1
+        above = line
+    assert settings > 25
 
 
 @pytest.mark.cluster

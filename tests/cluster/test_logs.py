@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 import pytest
 
@@ -125,6 +126,49 @@ async def test_a_reconnect_is_one_line(
         await until(lambda: said(caplog, "reconnected"))
         (line,) = said(caplog, "")
         assert "slots 0-16383: a new leader epoch (replication ID " in line
+
+
+async def test_a_reconnect_of_the_doorbells_is_one_line(
+    fresh_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with engine(fresh_server.url, "ps") as own:
+        await own.store.bells.watch("bell", lambda: None)
+        for _ in range(2):
+            caplog.clear()
+            await asyncio.to_thread(fresh_server.command, "CLIENT", "KILL", "TYPE", "pubsub")
+            await until(lambda: said(caplog, "reconnected"))
+            (line,) = said(caplog, "")
+            assert line == (
+                f"reconnected to Redis at 127.0.0.1:{fresh_server.port} to hear doorbells, "
+                f"slots 0-16383 (replication ID {_history(fresh_server)})"
+            )
+
+
+async def test_a_reconnect_of_the_barrier_is_one_line(
+    fresh_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with engine(fresh_server.url, "ps") as own:
+        barrier = own.store.barrier("key")
+        await barrier.confirm()
+        for _ in range(2):
+            caplog.clear()
+            link = barrier._link
+            assert link is not None
+            assert link.identity is not None
+            await asyncio.to_thread(
+                fresh_server.command, "CLIENT", "KILL", "ID", link.identity.client_id
+            )
+            await until(partial(getattr, link, "lost"))
+            await barrier.confirm()
+            (line,) = said(caplog, "")
+            assert line == (
+                f"reconnected to Redis at 127.0.0.1:{fresh_server.port} to wait for replicas, "
+                f"slots 0-16383 (replication ID {_history(fresh_server)})"
+            )
+
+
+def _history(server: EmbeddedServer) -> str:
+    return server.info("replication")["master_replid"][:8]
 
 
 async def test_a_truncation_names_node_slot_and_epochs(

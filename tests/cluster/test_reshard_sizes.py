@@ -50,8 +50,9 @@ def patient(target: Target) -> Iterator[EmbeddedCluster]:
 
 
 def moves_at_once(node: ServerProcess) -> bool:
-    """Whether the server has atomic slot migration as Valkey 9 has it."""
-    return node.binary.product == "valkey" and int(node.version().split(".")[0]) >= 9
+    """Whether the server has atomic slot migration."""
+    version = tuple(int(part) for part in node.version().split(".")[:2])
+    return version >= {"valkey": (9, 0), "redis": (8, 4)}[node.binary.product]
 
 
 class Stopwatch(threading.Thread):
@@ -185,6 +186,9 @@ async def test_what_migrate_cannot_carry_is_refused_before_it_starts(
         node.command("CONFIG", "SET", "proto-max-bulk-len", MIB)
     await fill(patient.url, 3)
     await refused(patient, r"big:.*:0:log has \d MiB, MIGRATE carries 1 MiB")
+    async with Admin(patient.url) as admin:
+        found = {finding.name: finding for finding in await admin.doctor()}
+    assert found["partition-immovable"].where == "big-0"
 
 
 async def refused(cluster: EmbeddedCluster, words: str) -> None:

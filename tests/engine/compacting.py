@@ -47,6 +47,31 @@ async def write(own: Engine, partition: Partition, history: Sequence[Sequence[Up
         await own.log.append(partition, updates(*batch))
 
 
+async def half_cleaned(own: Engine, name: str) -> Partition:
+    """A partition with a clean part and a dirty one, tombstones in both; half a megabyte each."""
+    partition = await own.partition(
+        name, cleanup_policy="compact", segment_bytes=262_144, delete_retention_ms=0
+    )
+    for part in range(2):
+        history: list[list[Update]] = []
+        for batch in range(20):
+            value = b"%d:%d" % (part, batch) + b"x" * 700
+            keys = [b"k%d" % ((batch * 30 + place) % 500) for place in range(40)]
+            history.append([(keys[0], None), *((key, value) for key in keys[1:])])
+        await write(own, partition, history)
+        if part == 0:
+            assert await clean_now(own, partition) is not None
+    return partition
+
+
+async def lease_over(own: Engine, partition: Partition) -> bool:
+    """Whether nobody cleans it, or somebody who has not been heard of for the time of his lease."""
+    seen = await inside(own.store, partition)
+    if "cleaner" not in seen.state:
+        return True
+    return await own.topics.now_ms() > seen.number("cleaner_until")
+
+
 async def clean_now(own: Engine, partition: Partition) -> Compacted | None:
     """Clean what can be cleaned."""
     topic = await own.topics.get(partition.topic, fresh=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,22 @@ async def test_where_epochs_end(redis_url: str, namespace: str) -> None:
         # Between two epochs: the one below. Above all: unknown, as in Kafka.
         assert await own.log.epoch_end(partition, second - 1) == (first, 2)
         assert await own.log.epoch_end(partition, third + 1) == (-1, -1)
+
+
+async def test_an_epoch_begins_without_an_append(redis_url: str, namespace: str) -> None:
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition()
+        first = (await own.log.append(partition, batch(b"a", b"b"))).leader_epoch
+        assert await own.log.begin_epoch(partition) == first
+        await _another_history(own.store, partition)
+        second = await own.log.begin_epoch(partition)
+        assert second > first
+        assert await own.log.begin_epoch(partition) == second
+        assert (await own.log.append(partition, batch(b"c"))).leader_epoch == second
+        assert (await own.log.history(partition)).epochs == [(first, 0), (second, 2)]
+        other = replace(partition, topic_id="another")
+        with pytest.raises(UnknownTopicId):
+            await own.log.begin_epoch(other)
 
 
 async def test_the_history_of_epochs_stays_short(redis_url: str, namespace: str) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from partstream.engine.groups.assigner import Assigner
 from partstream.engine.groups.calls import Claim, View
 from partstream.errors import (
     FencedMemberEpoch,
     GroupIdNotFound,
     GroupMaxSizeReached,
-    InconsistentGroupProtocol,
     InvalidRegularExpression,
     NonEmptyGroup,
     UnknownMemberId,
@@ -21,7 +21,6 @@ from partstream.errors import (
 )
 from partstream.groups.consumer import Plan, Step
 from partstream.model import GroupListing, GroupState, OffsetAndMetadata, TopicPartition
-from tests.engine.classic_members import ClassicMember
 from tests.engine.group_members import Member, rig, settle
 from tests.waiting import until
 
@@ -171,6 +170,26 @@ async def test_the_same_join_twice_is_one(redis_url: str, namespace: str) -> Non
         with pytest.raises(FencedMemberEpoch, match=member.id):
             await engine.groups.heartbeat("g", member.id, 0, **member.join_fields, incarnation=1)
         assert (await member.beat()).assignment is None
+
+
+async def test_a_member_whose_target_comes_after_its_join_takes_it(
+    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The assignment took longer than a join waits for it; somebody else made it."""
+
+    async def assign(self: Assigner, group_id: str, *, within: float) -> None:
+        return
+
+    async with rig(redis_url, namespace) as engine:
+        await engine.topics.create("t", 4)
+        old, new = Member(engine.groups, "g"), Member(engine.groups, "g")
+        await old.beat()
+        with monkeypatch.context() as patch:
+            patch.setattr(Assigner, "assign", assign)
+            await new.beat()
+        await settle(old)
+        await settle(old, new)
+        assert (len(old.owned), len(new.owned)) == (2, 2)
 
 
 async def test_a_member_that_joins_anew_has_lost_what_it_had(
@@ -373,23 +392,9 @@ async def test_groups_are_listed_described_and_deleted(redis_url: str, namespace
         assert (await engine.groups.list())[0].type == "consumer"
 
 
-async def test_a_group_of_another_type_that_has_members_is_refused(
-    redis_url: str, namespace: str
-) -> None:
-    async with rig(redis_url, namespace) as engine:
-        classic = ClassicMember(engine.groups, "g")
-        await classic.settle()
-        with pytest.raises(InconsistentGroupProtocol, match="classic"):
-            await Member(engine.groups, "g").beat()
-        await classic.leave()
-        await Member(engine.groups, "g").beat()
-        assert (await engine.groups.describe("g")).type == "consumer"
-        assert (await classic.join(member_id="")).error == InconsistentGroupProtocol.code
-
-
 async def test_a_group_may_be_full(redis_url: str, namespace: str) -> None:
     async with rig(redis_url, namespace) as engine:
-        engine.groups._max_size = 1
+        engine.groups.max_size = 1
         await Member(engine.groups, "g").beat()
         with pytest.raises(GroupMaxSizeReached, match="group g"):
             await Member(engine.groups, "g").beat()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from partstream.engine.log import ANY
 from partstream.engine.reading import Cursor, fetch
 from partstream.engine.times import offset_for_time
 from partstream.errors import (
@@ -186,6 +187,28 @@ async def test_timestamps_out_of_bounds_are_refused(redis_url: str, namespace: s
         assert (await own.log.bounds(partition)).end == 2
         await own.topics.alter("t", {"message.timestamp.type": "LogAppendTime"})
         await own.log.append(partition, batch(b"a", at=5))
+
+
+async def test_the_oldest_timestamp_counts_if_it_is_told(redis_url: str, namespace: str) -> None:
+    """The header of a batch does not have it; whoever made the batch may know it."""
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(message_timestamp_before_max_ms=60_000)
+        now = await own.topics.now_ms()
+        whole = batch(b"a", b"b", at=now)
+        answer = own.log.submit(partition, whole, ANY, oldest=now - 60_500)
+        assert answer is not None
+        await asyncio.wait([answer])
+        raw = answer.exception()
+        assert raw is not None
+        error = await own.log.mend(partition, raw)
+        assert isinstance(error, InvalidTimestamp)
+        assert f"timestamp {now - 60_500} is more than" in str(error)
+        assert "none of the 2 records of its batch" in str(error)
+        for oldest in (now - 50_000, -1, None):
+            answer = own.log.submit(partition, whole, ANY, oldest=oldest)
+            assert answer is not None
+            await answer
+        assert (await own.log.bounds(partition)).end == 6
 
 
 async def test_a_batch_without_timestamps_is_in_no_bounds(redis_url: str, namespace: str) -> None:

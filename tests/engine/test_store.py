@@ -357,7 +357,7 @@ async def test_calls_under_way_end_with_the_store(fresh_server: EmbeddedServer) 
             for call in (
                 own.store.execute("PING", key="x"),
                 own.store.bells.watch("x", lambda: None),
-                own.store.barrier(0).confirm(),
+                own.store.barrier("x").confirm(),
             )
         ]
         await asyncio.sleep(0.05)

@@ -33,7 +33,7 @@ async def test_alone_there_is_nothing_to_wait_for(fresh_server: EmbeddedServer) 
         for _ in range(20):
             await own.store.confirm(partition.keys.log)
         assert _calls(fresh_server, "wait") == 0
-        barrier = own.store.barrier(partition.slot)
+        barrier = own.log.barrier(partition)
         assert (await barrier.confirm()).replicas == 0
         with pytest.raises(NotEnoughReplicasAfterAppend, match=r"0 replicas.*asks for 1"):
             await barrier.confirm(least_replicas=1)
@@ -45,7 +45,7 @@ async def test_alone_there_is_nothing_to_wait_for(fresh_server: EmbeddedServer) 
 @pytest.mark.every_server
 async def test_a_flush_of_scripts_does_not_stop_it(fresh_server: EmbeddedServer) -> None:
     async with engine(fresh_server.url, "ps") as own:
-        barrier = own.store.barrier(0)
+        barrier = own.store.barrier("x")
         for _ in range(3):
             await barrier.confirm()
             fresh_server.command("SCRIPT", "FLUSH")
@@ -54,7 +54,7 @@ async def test_a_flush_of_scripts_does_not_stop_it(fresh_server: EmbeddedServer)
 @pytest.mark.every_server
 async def test_it_reconnects(fresh_server: EmbeddedServer) -> None:
     async with engine(fresh_server.url, "ps") as own:
-        barrier = own.store.barrier(0)
+        barrier = own.store.barrier("x")
         before = await barrier.confirm()
         await asyncio.to_thread(fresh_server.kill)
         with pytest.raises(StoreUnavailable):
@@ -69,7 +69,7 @@ async def test_it_reconnects(fresh_server: EmbeddedServer) -> None:
 @pytest.mark.every_server
 async def test_writes_to_the_append_only_file(fresh_server: EmbeddedServer) -> None:
     async with engine(fresh_server.url, "ps") as own:
-        barrier = own.store.barrier(0)
+        barrier = own.store.barrier("x")
         with pytest.raises(PartstreamError, match="WAITAOF"):
             await barrier.confirm(fsync=True)
         await barrier.confirm()
@@ -82,7 +82,7 @@ async def test_writes_to_the_append_only_file(fresh_server: EmbeddedServer) -> N
 
 async def _replicated(own: Engine, sentinel: EmbeddedSentinel) -> None:
     """Until the barrier counts the replica: it must have acknowledged something."""
-    barrier = own.store.barrier(0)
+    barrier = own.store.barrier("x")
 
     async def counted() -> bool:
         return (await barrier.confirm()).replicas == len(sentinel.servers) - 1
@@ -98,7 +98,7 @@ async def test_replicas_confirm(fresh_sentinel: EmbeddedSentinel) -> None:
         await _replicated(own, fresh_sentinel)
         answer = await own.log.append(partition, batch(b"a"), least_replicas=1)
         assert answer.replicas == 1
-        barrier = own.store.barrier(partition.slot)
+        barrier = own.log.barrier(partition)
         confirmed = await barrier.confirm(token=answer.token, least_replicas=1)
         assert (confirmed.replicas, confirmed.token) == (1, answer.token)
         assert replica.command("XLEN", partition.keys.log) == 1
@@ -134,6 +134,31 @@ async def _confirms(own: Engine, key: str) -> bool:
     return True
 
 
+async def test_who_waits_for_a_node_that_is_replaced_is_told(
+    fresh_sentinel: EmbeddedSentinel,
+) -> None:
+    _, replica = fresh_sentinel.servers
+    async with engine(fresh_sentinel.url, "ps") as own:
+        await _replicated(own, fresh_sentinel)
+        barrier, router = own.store.barrier("x"), own.store.router
+        await asyncio.to_thread(replica.pause)
+        try:
+            waiting = [asyncio.ensure_future(barrier.confirm()) for _ in range(2)]
+            await asyncio.sleep(0.1)
+            waiting.append(asyncio.ensure_future(barrier.confirm()))  # for the next round
+            await asyncio.sleep(0)
+            assert router.on_leave is not None
+            await router.on_leave(router.node(0))
+            for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+                assert isinstance(outcome, NotEnoughReplicasAfterAppend)
+                assert "was replaced before" in str(outcome)
+            with pytest.raises(NotEnoughReplicasAfterAppend, match="was replaced before"):
+                await barrier.confirm()
+            assert own.store.barrier("x") is not barrier
+        finally:
+            await asyncio.to_thread(replica.resume)
+
+
 async def test_a_silent_replica_is_in_sync_no_more(fresh_sentinel: EmbeddedSentinel) -> None:
     _, replica = fresh_sentinel.servers
     async with engine(
@@ -145,7 +170,7 @@ async def test_a_silent_replica_is_in_sync_no_more(fresh_sentinel: EmbeddedSenti
         try:
             await until(lambda: _confirms(own, partition.keys.log))
             with pytest.raises(NotEnoughReplicasAfterAppend, match="asks for 1"):
-                await own.store.barrier(partition.slot).confirm(least_replicas=1)
+                await own.log.barrier(partition).confirm(least_replicas=1)
         finally:
             await asyncio.to_thread(replica.resume)
 
@@ -164,7 +189,7 @@ async def test_a_failover_before_the_confirmation_is_noticed(
         async def refused() -> str:
             try:
                 await own.store.router.refresh()
-                await own.store.barrier(partition.slot).confirm(token=answer.token)
+                await own.log.barrier(partition).confirm(token=answer.token)
             except NotEnoughReplicasAfterAppend as error:
                 return str(error)
             except StoreUnavailable:

@@ -415,6 +415,37 @@ async def test_an_old_epoch_is_refused_if_records_are_gone(redis_url: str, names
         assert told.topics[0].partitions[0].leader_epoch == 9
 
 
+async def test_whoever_stands_behind_the_end_learns_of_another_history(
+    redis_url: str, namespace: str
+) -> None:
+    """A failover took back what it had read, and nothing was written since."""
+    async with gateway(redis_url, namespace) as running, await Client.connect(running) as client:
+        await create(client, "t")
+        for _ in range(4):
+            await produce(client, "t", batch(b"v"))
+        (partition,) = (await running.broker.topics.get("t")).partitions
+        key, store = partition.keys.state, running.broker.store
+        epoch = (await running.broker.log.bounds(partition)).leader_epoch
+        assert (await fetch(client, "t", 5, epoch=epoch)).error_code == 1
+        await store.execute("HSET", key, "token", "another", key=key)
+        assert (await fetch(client, "t", 4, epoch=epoch)).error_code == 0
+        assert (await fetch(client, "t", 5, epoch=-1)).error_code == 1
+        assert (await fetch(client, "t", 5, epoch=epoch)).error_code == 74
+        told = await client.ask(3, 9, topics=[{"name": "t"}])
+        later = told.topics[0].partitions[0].leader_epoch
+        assert later > epoch
+        asked = {"partition": 0, "current_leader_epoch": later, "leader_epoch": epoch}
+        answer = await client.ask(23, 4, topics=[{"topic": "t", "partitions": [asked]}])
+        (found,) = answer.topics[0].partitions
+        assert (found.error_code, found.leader_epoch, found.end_offset) == (0, epoch, 4)
+
+        async def is_refused() -> bool:
+            code: int = (await fetch(client, "t", 5, epoch=later)).error_code
+            return code == 1
+
+        await until(is_refused)  # when the bell has rung: the gateway knows of idle logs
+
+
 async def test_a_topic_that_was_made_again_is_another(redis_url: str, namespace: str) -> None:
     async with gateway(redis_url, namespace) as running, await Client.connect(running) as client:
         old = await create(client, "t")

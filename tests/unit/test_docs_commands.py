@@ -41,7 +41,10 @@ def test_there_are_commands_to_check() -> None:
 def leaves(command: click.Command) -> Iterator[click.Command]:
     """The commands that do something, of a tree of them."""
     if isinstance(command, click.Group):
-        for child in command.commands.values():
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
             yield from leaves(child)
     else:
         yield command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -19,6 +20,14 @@ def test_every_example_is_listed() -> None:
     names = [path.name for path in EXAMPLES.glob("[a-z]*") if path.suffix in {".py", ""}]
     assert names
     assert [name for name in names if f"({name}" not in index] == []
+
+
+def test_every_folder_of_tests_is_listed_once() -> None:
+    text = (DOCS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `tests/")]
+    listed = [name for row in rows for name in re.findall(r"`tests/(\w+)/`", row)]
+    folders = {path.parent for path in (DOCS.parent / "tests").glob("*/*.py")}
+    assert sorted(listed) == sorted(folder.name for folder in folders)
 
 
 def test_code_in_tables_stays_on_one_line() -> None:

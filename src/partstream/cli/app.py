@@ -6,25 +6,15 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
 import click
 
-from partstream.cli.cluster import cluster
-from partstream.cli.completion import completion
-from partstream.cli.consume import consume
-from partstream.cli.demo import demo
-from partstream.cli.doctor import doctor
-from partstream.cli.groups import groups
-from partstream.cli.import_stream import import_stream
-from partstream.cli.maintain import maintain
-from partstream.cli.produce import produce
-from partstream.cli.serve import serve
-from partstream.cli.server import server
 from partstream.cli.settings import Settings
-from partstream.cli.table import table
-from partstream.cli.topics import topics
 from partstream.errors import PartstreamError
 
 FAILED = 1
@@ -36,13 +26,60 @@ TERMINATED = 143
 """128 + SIGTERM."""
 
 
+COMMANDS = (
+    "cluster", "completion", "consume", "demo", "doctor", "groups", "import-stream", "maintain",
+    "produce", "serve", "server", "table", "topics",
+)  # fmt: skip
+"""Each in the module of its name."""
+
+
+@contextmanager
+def _one_form() -> Iterator[None]:
+    """What click would say as `Error: why` is said as every other error: `partstream: why`."""
+    try:
+        yield
+    except click.ClickException as error:
+        shows_itself = (click.ClickException.show, click.UsageError.show)
+        if type(error).show not in shows_itself:
+            raise  # the help page, for want of arguments
+        ctx = getattr(error, "ctx", None)
+        if ctx is not None:
+            click.echo(f"{ctx.get_usage()}\nTry '{ctx.command_path} --help' for help.\n", err=True)
+        _say(error.format_message())
+        raise click.exceptions.Exit(error.exit_code) from None
+
+
+def _say(error: object) -> None:
+    click.echo(f"partstream: {error}", err=True)
+
+
 class Root(click.Group):
-    """Turns what commands raise into one line on stderr and an exit code."""
+    """Imports a command when it is asked for, so that `serve` starts without what the others need;
+    turns what commands raise into one line on stderr and an exit code.
+    """
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """All of them, as help shows them."""
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One, or None if there is no such command."""
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"partstream.cli.{name}"), name)
+        return command
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the options in front of the command."""
+        with _one_form():
+            return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            result = super().invoke(ctx)
+            with _one_form():
+                result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
             # Python would complain when it flushes what is left at its exit.
@@ -53,7 +90,7 @@ class Root(click.Group):
         except PartstreamError as error:
             if ctx.params.get("debug"):
                 raise
-            click.echo(f"partstream: {error}", err=True)
+            _say(error)
             ctx.exit(FAILED)
         return result
 
@@ -76,13 +113,6 @@ def root(ctx: click.Context, url: str | None, namespace: str | None, debug: bool
     if debug:
         logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s: %(message)s")
         logging.getLogger("asyncio").setLevel(logging.INFO)
-
-
-for command in (
-    topics, produce, consume, table, groups, import_stream, maintain, cluster, doctor, demo,
-    server, serve, completion,
-):  # fmt: skip
-    root.add_command(command)
 
 
 def main() -> None:

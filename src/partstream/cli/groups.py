@@ -13,6 +13,7 @@ from partstream.cli import times
 from partstream.cli.confirm import confirm, yes_option
 from partstream.cli.output import json_option, print_fields, print_json, print_table
 from partstream.cli.settings import connected, of
+from partstream.config.common import INT64_MAX
 from partstream.model import GroupDescription, OffsetChange, ResetSpec, TopicPartition
 from partstream.sync.admin import Admin
 
@@ -103,10 +104,11 @@ def _print_group(group: GroupDescription) -> None:
     if group.members:
         click.echo()
         print_table(
-            ["MEMBER", "CLIENT", "HOST", "EPOCH", "SUBSCRIBED", "OWNS", "IS TO OWN"],
+            ["MEMBER", "TYPE", "CLIENT", "HOST", "EPOCH", "SUBSCRIBED", "OWNS", "IS TO OWN"],
             [
                 (
                     member.instance_id or member.member_id,
+                    member.type,
                     member.client_id,
                     member.host,
                     member.epoch,
@@ -150,7 +152,7 @@ def _names(partitions: Sequence[TopicPartition]) -> str:
 @click.argument("group_id", metavar="GROUP")
 @click.option("--to-earliest", is_flag=True, help="To the first record that is left.")
 @click.option("--to-latest", is_flag=True, help="To the end.")
-@click.option("--to-offset", type=click.IntRange(0), metavar="OFFSET")
+@click.option("--to-offset", type=click.IntRange(0, INT64_MAX), metavar="OFFSET")
 @click.option("--to-time", type=times.time, help="To the first record at or after a time.")
 @click.option("--shift-by", type=int, metavar="N", help="N records forward, or back if negative.")
 @click.option(

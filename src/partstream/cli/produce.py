@@ -52,7 +52,7 @@ _LOOK_EVERY = 5_000
 @click.option("--acks", type=click.Choice(["0", "1", "all"]))
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Most records a second.")
 @click.option("--no-create", is_flag=True, help="Fail if the topic does not exist.")
-@click.option("-q", "--quiet", is_flag=True, help="Do not say how many were sent.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not say how many were sent if all were.")
 @properties
 @connected
 @click.pass_context
@@ -99,13 +99,16 @@ def produce(
     )
     with Producer(**of(ctx).client(**sent_with)) as producer:
         sending = Sending(producer, topic, common, rate)
+        cut_short = True
         try:
             for name in files or ("-",):
                 _send_file(sending, name, parse)
+            cut_short = False
         finally:
             sending.finish()
-    if not quiet:
-        click.echo(sending.summary(), err=True)
+            # Also in front of the error or Ctrl-C that cuts it short, if anything was sent at all.
+            if sending.failures or not (quiet or (cut_short and not sending.sent)):
+                click.echo(sending.summary(), err=True)
     if sending.failures:
         ctx.exit(1)
 

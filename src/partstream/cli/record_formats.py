@@ -95,14 +95,15 @@ def json_format(record: Record) -> bytes:
         "partition": record.partition,
         "offset": record.offset,
         "timestamp": record.timestamp,
-        "key": _json(record.key),
-        "value": _json(record.value),
-        "headers": [[name, _json(value)] for name, value in record.headers],
+        "key": json_of(record.key),
+        "value": json_of(record.value),
+        "headers": [[name, json_of(value)] for name, value in record.headers],
     }
     return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def _json(data: bytes | None) -> Any:
+def json_of(data: bytes | None) -> Any:
+    """A key or value as JSON has it: text, or what is no UTF-8 in base64."""
     if data is None:
         return None
     try:

@@ -9,7 +9,10 @@ from typing import Literal
 
 import click
 
+from partstream.config.common import INT64_MAX
+
 _AGO = re.compile(r"(\d+)(ms|s|m|h|d)")
+_COUNT = re.compile(r"(-?)(\d{1,19})")
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _NAMES: dict[str, Literal["beginning", "end"]] = {
     "beginning": "beginning",
@@ -30,11 +33,11 @@ class Place:
 
 def parse_time(text: str) -> datetime | None:
     """An ISO 8601 time (local without a zone), or so long ago (`90s`, `2h`, `7d`); else None."""
-    if match := _AGO.fullmatch(text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
     try:
+        if match := _AGO.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
         return datetime.fromisoformat(text).astimezone()
-    except ValueError:
+    except (OverflowError, ValueError):  # before the first year that there is, too
         return None
 
 
@@ -42,10 +45,9 @@ def parse_place(text: str) -> Place | None:
     """A place, or None if the text is none."""
     if text in _NAMES:
         return Place(_NAMES[text])
-    if re.fullmatch(r"-\d+", text):
-        return Place("last", int(text[1:]))
-    if text.isdecimal():
-        return Place("offset", int(text))
+    if match := _COUNT.fullmatch(text):
+        number = int(match[2])
+        return Place("last" if match[1] else "offset", number) if number <= INT64_MAX else None
     moment = parse_time(text)
     return None if moment is None else Place("time", int(moment.timestamp() * 1000))
 

@@ -16,7 +16,7 @@ from partstream.cli.progress import steps_shown
 from partstream.cli.settings import connected, of, pair
 from partstream.config.topic import PARTITIONER, TopicConfig
 from partstream.errors import TopicAlreadyExists, UnknownTopicOrPartition
-from partstream.model import TopicDescription, TopicPartition
+from partstream.model import Compacted, TopicDescription, TopicPartition
 from partstream.partitioners import PARTITIONERS
 from partstream.sync.admin import Admin
 
@@ -44,15 +44,15 @@ def _configs(texts: Iterable[str]) -> dict[str, Any]:
 def list_command(ctx: click.Context, as_json: bool) -> None:
     """List all topics, with how many records and bytes they hold."""
     with Admin(**of(ctx).client()) as admin:
-        found = [_summary(topic) for topic in admin.describe_topics().values()]
+        found = list(admin.describe_topics().values())
     if as_json:
-        print_json(found)
+        print_json([_summary(topic) for topic in found])
         return
     print_table(
         ["TOPIC", "PARTITIONS", "RECORDS", "SIZE", "PARTITIONER"],
         [
-            (row["name"], row["partitions"], row["records"], size(row["bytes"]), row["partitioner"])
-            for row in found
+            (each.name, len(each.partitions), each.records, size(each.size), each.partitioner)
+            for each in found
         ],
         right={"PARTITIONS", "RECORDS", "SIZE"},
     )
@@ -63,8 +63,8 @@ def _summary(topic: TopicDescription) -> dict[str, Any]:
         "name": topic.name,
         "topic_id": topic.topic_id,
         "partitions": len(topic.partitions),
-        "records": sum(row.end_offset - row.start_offset for row in topic.partitions),
-        "bytes": sum(row.size for row in topic.partitions),
+        "records": topic.records,
+        "size": topic.size,
         "partitioner": topic.partitioner,
     }
 
@@ -114,7 +114,7 @@ def compact(ctx: click.Context, name: str, as_json: bool) -> None:
     """Clean the compacted topic NAME now, as clients do it by and by.
 
     Of every key the last record stays. The segment being written is left alone: it ends after
-    segment.bytes or segment.ms.
+    segment.bytes or segment.ms. What another client cleans just then is waited for.
     """
     with Admin(**of(ctx).client()) as admin, steps_shown() as show:
         found = admin.compact_topic(name, on_progress=show)
@@ -123,20 +123,23 @@ def compact(ctx: click.Context, name: str, as_json: bool) -> None:
         return
     print_table(
         ["PARTITION", "CLEAN UP TO", "RECORDS", "KEPT", "BEFORE", "AFTER"],
-        [
-            (number, "nothing to clean, or under way already", "", "", "", "")
-            if row is None
-            else (
-                number,
-                row.boundary,
-                row.records_read,
-                row.records_kept,
-                size(row.bytes_before),
-                size(row.bytes_after),
-            )
-            for number, row in found.items()
-        ],
+        [_compacted(number, row) for number, row in found.items()],
         right={"PARTITION", "RECORDS", "KEPT", "BEFORE", "AFTER"},
+    )
+
+
+def _compacted(number: int, row: Compacted | None) -> tuple[object, ...]:
+    if row is None:
+        return (number, "nothing to clean", "", "", "", "")
+    if row.by_another:
+        return (number, f"{row.boundary} by another client", "", "", "", size(row.bytes_after))
+    return (
+        number,
+        row.boundary,
+        row.records_read,
+        row.records_kept,
+        size(row.bytes_before),
+        size(row.bytes_after),
     )
 
 
@@ -150,28 +153,24 @@ def describe(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     with Admin(**of(ctx).client()) as admin:
         found = list(admin.describe_topics(names).values())
     if as_json:
-        print_json([{**asdict(topic), **_totals(topic)} for topic in found])
+        print_json(
+            [{**asdict(topic), "records": topic.records, "size": topic.size} for topic in found]
+        )
         return
     for topic in found:
         _print_topic(topic)
 
 
-def _totals(topic: TopicDescription) -> dict[str, Any]:
-    summary = _summary(topic)
-    return {"records": summary["records"], "bytes": summary["bytes"]}
-
-
 def _print_topic(topic: TopicDescription) -> None:
     defaults = TopicConfig().as_strings()
     changed = {name: text for name, text in topic.config.items() if text != defaults[name]}
-    totals = _totals(topic)
     print_fields(
         {
             "topic": topic.name,
             "id": topic.topic_id,
             "partitions": len(topic.partitions),
-            "records": totals["records"],
-            "size": size(totals["bytes"]),
+            "records": topic.records,
+            "size": size(topic.size),
             "partitioner": topic.partitioner,
             "configs": ", ".join(f"{name}={text}" for name, text in changed.items())
             or "all at their defaults",

@@ -27,8 +27,8 @@ class Batch:
         "payload", "sent", "sequence",
     )  # fmt: skip
 
-    def __init__(self, where: TopicPartition, codec: int, limit: int, memory: int) -> None:
-        self.builder = BatchBuilder(codec, limit)
+    def __init__(self, where: TopicPartition, builder: BatchBuilder, memory: int) -> None:
+        self.builder = builder
         self.append = self.builder.c_append
         self.count = 0
         self.memory = memory
@@ -58,12 +58,16 @@ class Batch:
 class Queue:
     """The batches of one partition that were not sent yet."""
 
-    __slots__ = ("closed", "codec", "limit", "lock", "open", "ready", "where")
+    __slots__ = ("closed", "codec", "level", "limit", "lock", "open", "ready", "where")
 
-    def __init__(self, where: TopicPartition, *, codec: int, limit: int) -> None:
+    def __init__(
+        self, where: TopicPartition, *, codec: int, limit: int, level: int | None = None
+    ) -> None:
         self.where = where
         self.codec = codec
         """How new batches are compressed."""
+        self.level = level
+        """How hard its codec tries; None: as it does by itself."""
         self.limit = limit
         """The topic's max.message.bytes."""
         self.lock = threading.Lock()
@@ -72,6 +76,11 @@ class Queue:
         """In order. Any thread may add to its end; the rest is the client's loop's."""
         self.closed = False
         """Whether it begins no further batch."""
+
+    def follow(self, codec: int, level: int | None, limit: int) -> None:
+        """Make new batches otherwise. A thread that begins one sees all of it, or nothing."""
+        with self.lock:
+            self.codec, self.level, self.limit = codec, level, limit
 
     def seal(self) -> bool:
         """Take no more records into the open batch; False if there is none."""
@@ -82,10 +91,14 @@ class Queue:
             self.open = None
             return True
 
-    def close(self) -> None:
-        """Seal, and begin no further batch."""
+    def begin_no_more(self) -> None:
+        """Let no further batch begin; the open one takes records until it is sealed."""
         with self.lock:
             self.closed = True
+
+    def close(self) -> None:
+        """Seal, and begin no further batch."""
+        self.begin_no_more()
         self.seal()
 
     def put_back(self, batches: list[Batch]) -> None:
@@ -220,4 +233,5 @@ class Accumulator:
             if memory > self._free and self._free < self._buffer_memory:
                 return None
             self._free -= memory
-        return Batch(queue.where, queue.codec, min(self._batch_size, queue.limit), memory)
+        builder = BatchBuilder(queue.codec, min(self._batch_size, queue.limit), queue.level)
+        return Batch(queue.where, builder, memory)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from partstream.client.arguments import check_callback, topic_names
 from partstream.client.context import AsyncContext
 from partstream.client.group_offsets import GroupOffsets
 from partstream.client.lasting import Lasting
-from partstream.client.positions import partitions_of
+from partstream.client.positions import by_partition, partitions_of
 from partstream.client.session import Session
 from partstream.config import AdminConfig, load
+from partstream.config.numbers import is_whole
 from partstream.engine.cluster import describe_cluster
 from partstream.engine.compaction.cleaner import OnProgress, compact
 from partstream.engine.descriptions import describe_topic, listing
@@ -21,7 +23,6 @@ from partstream.engine.doctor.probe import gather_facts
 from partstream.engine.groups.consumer_groups import ConsumerGroups
 from partstream.engine.log import Log
 from partstream.engine.offset_specs import list_offset
-from partstream.engine.partition import Partition
 from partstream.engine.retention import Swept, sweep
 from partstream.errors import ClientTimeout, InvalidRequest
 from partstream.model import (
@@ -49,7 +50,7 @@ def _call(
 ) -> Callable[Concatenate[Admin, Call], Coroutine[Any, Any, Answer]]:
     """An API call: it may take `default_api_timeout_ms`, all its requests together."""
 
-    @functools.wraps(method)
+    @wraps(method)
     async def within_timeout(admin: Admin, /, *args: Call.args, **kwargs: Call.kwargs) -> Answer:
         timeout_ms = admin.config.default_api_timeout_ms
         timeout = asyncio.timeout(timeout_ms / 1000)
@@ -86,7 +87,6 @@ class Admin(AsyncContext):
         """
         self.config = load(AdminConfig, {"url": url, **config})
         self._session = Session(self.config, "admin client")
-        self._coordinator: ConsumerGroups | None = None
         self._lasting = Lasting()
 
     async def start(self) -> Self:
@@ -95,14 +95,12 @@ class Admin(AsyncContext):
         Raises:
             StoreUnavailable, StoreAuthenticationFailed, StoreTooOld, NewerLayout: as they say.
         """
-        await self._session.open(expire_offsets=self._expire_offsets)
+        await self._session.open()
         return self
 
     async def close(self) -> None:
         """Disconnect; what was done stays done."""
         await self._lasting.end()
-        if self._coordinator is not None:
-            await self._coordinator.close()
         await self._session.close()
 
     # Topics.
@@ -157,9 +155,8 @@ class Admin(AsyncContext):
         Raises:
             UnknownTopicOrPartition: one of them does not exist.
         """
-        if names is None:
-            names = await self._session.topics.all()
-        return {name: await self._describe_topic(name) for name in names}
+        found = await self._session.topics.all() if names is None else topic_names(names)
+        return {name: await self._describe_topic(name) for name in found}
 
     @_call
     async def create_partitions(self, name: str, partitions: int) -> TopicListing:
@@ -210,13 +207,14 @@ class Admin(AsyncContext):
             InvalidRequest: an offset is no number.
             UnknownTopicOrPartition: there is no such partition.
         """
-        for name, offset in offsets.items():
-            if not isinstance(offset, int):
-                raise InvalidRequest(f"offset {offset!r} of {name}: expected a whole number")
-        partitions = {name: await self._partition(name) for name in offsets}
+        wanted = by_partition(offsets, "offsets")
+        for name, offset in wanted.items():
+            if not is_whole(offset):
+                raise InvalidRequest(f"offset {offset!r:.100} of {name}: expected a whole number")
+        partitions = {name: await self._offsets.partition(name) for name in wanted}
         log = Log(self._session.store)
         return {
-            name: await log.delete_records(partition, offsets[name])
+            name: await log.delete_records(partition, wanted[name])
             for name, partition in partitions.items()
         }
 
@@ -238,10 +236,11 @@ class Admin(AsyncContext):
         """
         store = self._session.store
         log = Log(store)
-        partitions = {name: await self._partition(name) for name in specs}
+        wanted = by_partition(specs, "specs")
+        partitions = {name: await self._offsets.partition(name) for name in wanted}
         found = await asyncio.gather(
             *(
-                list_offset(store, log, partition, specs[name])
+                list_offset(store, log, partition, wanted[name])
                 for name, partition in partitions.items()
             )
         )
@@ -310,7 +309,8 @@ class Admin(AsyncContext):
         """
         names: list[TopicPartition] | None = None
         if topics is not None or partitions is not None:
-            names = [*(await self._offsets.of_topics(topics or ())), *(partitions or ())]
+            names = await self._offsets.of_topics(topic_names(topics or ()))
+            names += partitions_of([partitions or ()])
         changes = await self._offsets.plan_reset(group_id, names, to, shift_by)
         if not dry_run:
             await self._offsets.alter(
@@ -357,7 +357,9 @@ class Admin(AsyncContext):
                 self._session.store,
                 self._session.topics,
                 producer_id_expiration_ms=self.config.producer_id_expiration_ms,
-                expire_offsets=self._expire_offsets,
+                expire_offsets=partial(
+                    self._groups.expire_offsets, self.config.offsets_retention_ms
+                ),
             )
         )
 
@@ -367,8 +369,8 @@ class Admin(AsyncContext):
         """Clean a compacted topic now, as clients do it by and by; partition -> what was done.
 
         The segment being written is left alone, and what is younger than min.compaction.lag.ms.
-        None: nothing could be cleaned, or somebody else is at it. `on_progress` is told of a
-        partition's number and how far it is.
+        Another client that is at it is waited for, half a minute at most if it has died. None:
+        there was nothing to clean. `on_progress` is told of a partition's number and how far it is.
 
         Raises:
             UnknownTopicOrPartition: there is no such topic.
@@ -376,6 +378,7 @@ class Admin(AsyncContext):
             CorruptRecord: a batch cannot be read, and so the partition not be cleaned.
             ClosedClient: the client was closed meanwhile.
         """
+        check_callback(on_progress, "on_progress")
         store, topics = self._session.store, self._session.topics
         return await self._lasting.run(
             compact(store, await topics.get(name, fresh=True), on_progress)
@@ -391,23 +394,13 @@ class Admin(AsyncContext):
 
     @property
     def _groups(self) -> ConsumerGroups:
-        store, topics = self._session.store, self._session.topics
-        if self._coordinator is None:
-            self._coordinator = ConsumerGroups(store, topics)
-        return self._coordinator
+        return self._session.groups
 
     @property
     def _offsets(self) -> GroupOffsets:
         return GroupOffsets(self._session.store, self._session.topics, self._groups)
 
-    async def _expire_offsets(self) -> int:
-        return await self._groups.expire_offsets(self.config.offsets_retention_ms)
-
     async def _describe_topic(self, name: str) -> TopicDescription:
         topic = await self._session.topics.get(name, fresh=True)
         store = self._session.store
         return await describe_topic(store, Log(store), topic)
-
-    async def _partition(self, name: TopicPartition) -> Partition:
-        ((topic, number),) = partitions_of([name])
-        return (await self._session.topics.get(topic)).partition(number)

@@ -140,16 +140,24 @@ class PartitionBuffer:
         if not self._decoded and not self._decode():
             return None
         records, end, finished = self._decoded[0]
-        if len(records) <= most:
+        taken = records if len(records) <= most else records[:most]
+        failure = None
+        if not finished and self._decoding.deserializes:
+            taken, failure = deserialize(
+                taken, self._decoding.key_deserializer, self._decoding.value_deserializer
+            )
+            if failure is not None and not taken:
+                raise failure
+        # Nothing has changed before this line: whatever was raised above, no record is lost.
+        if len(taken) == len(records):
             self._decoded.popleft()
         else:
-            self._decoded[0] = _Decoded(records[most:], end, finished)
-            records = records[:most]
-            end = Position(records[-1].offset + 1, end.leader_epoch)
-        if not finished and self._decoding.deserializes:
-            records, end = self._deserialized(records, end)
+            rest = records[len(taken) :]
+            self._decoded[0] = _Decoded(rest, end, finished)
+            stop = taken[-1].offset + 1 if failure is None else rest[0].offset
+            end = Position(stop, end.leader_epoch)
         self.position = end
-        return Slice(self, records, end)
+        return Slice(self, taken, end)
 
     def give_back(self, records: list[Record], end: Position) -> None:
         """Put records that nobody got back in front; they are not deserialized twice."""
@@ -197,18 +205,6 @@ class PartitionBuffer:
                 f"{error}; the next batch begins at offset {batch.next_offset}: seek there to skip "
                 "this one"
             ) from error
-
-    def _deserialized(self, records: list[Record], end: Position) -> tuple[list[Record], Position]:
-        done, failure = deserialize(
-            records, self._decoding.key_deserializer, self._decoding.value_deserializer
-        )
-        if failure is None:
-            return done, end
-        rest = records[len(done) :]
-        self._decoded.appendleft(_Decoded(rest, end, False))
-        if not done:
-            raise failure
-        return done, Position(rest[0].offset, end.leader_epoch)
 
 
 @dataclass(slots=True, eq=False)

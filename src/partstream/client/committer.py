@@ -1,4 +1,9 @@
-"""Commits offsets for a group: when asked, now and then by itself, and in order."""
+"""Commits offsets for a group: when asked, now and then by itself, and in order.
+
+What was committed before is not remembered, and so committed again: a failover may have taken it
+back, another owner of the partition or an admin may have gone elsewhere since. A commit of the same
+also says that the offsets are in use, for those of nobody expire.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +72,7 @@ class Committer:
         self._loop = asyncio.get_running_loop()
         self._interval = config.auto_commit_interval_ms / 1000
         self._due = self._loop.time() + self._interval
-        self._last: Offsets = {}
+        self._automatic: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._done: deque[tuple[Callback, Named, PartstreamError | None]] = deque()
 
@@ -98,17 +103,16 @@ class Committer:
         return max(0.0, self._due - self._loop.time())
 
     def auto(self, positions: Offsets) -> None:
-        """Commit by itself, without waiting, if anything has changed."""
+        """Commit by itself, without waiting; not while the last such commit is under way."""
         self._due = self._loop.time() + self._interval
-        changed = self._changed(positions)
-        if changed:
-            self._spawn(self._log(self._in_line(changed)))
+        under_way = self._automatic is not None and not self._automatic.done()
+        if positions and not under_way:
+            self._automatic = self._spawn(self._log(self._in_line(positions)))
 
     async def auto_now(self, positions: Offsets) -> None:
         """Commit by itself, and wait; what fails is logged."""
-        changed = self._changed(positions)
-        if changed:
-            await self._log(self._in_line(changed))
+        if positions:
+            await self._log(self._in_line(positions))
 
     async def settled(self) -> None:
         """Wait for the commits that were begun."""
@@ -123,9 +127,6 @@ class Committer:
         for task in self._tasks:
             task.cancel()
         await self.settled()
-
-    def _changed(self, positions: Offsets) -> Offsets:
-        return {key: at for key, at in positions.items() if self._last.get(key) != at}
 
     def _in_line(self, offsets: Offsets) -> asyncio.Task[None]:
         """Begin a commit that waits for those that were begun before: the last one counts."""
@@ -191,7 +192,6 @@ class Committer:
                         member_epoch=epoch,
                         incarnation=incarnation,
                     )
-                self._last = {**self._last, **offsets}
                 return
             except StaleMemberEpoch as error:
                 stale += 1

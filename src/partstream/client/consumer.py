@@ -6,11 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from partstream.client.arguments import check_callback, seconds
 from partstream.client.committer import Callback
 from partstream.client.consumption import Consumption
 from partstream.client.context import AsyncContext
-from partstream.client.listener import RebalanceListener
-from partstream.client.positions import Partitions, Position, partitions_of, positions_of
+from partstream.client.listener import RebalanceListener, check_listener
+from partstream.client.positions import (
+    Partitions,
+    Position,
+    by_partition,
+    partition_of,
+    partitions_of,
+    position_of,
+)
 from partstream.client.session import Session
 from partstream.config.build import load
 from partstream.config.consumer import ConsumerConfig
@@ -37,7 +45,7 @@ class Consumer(AsyncContext):
 
     Every method raises IllegalState before `start`, ClosedClient after `close`, and ForkedClient in
     another process than the one that made the consumer. Where partitions are arguments, each may be
-    a TopicPartition or a collection of them.
+    a TopicPartition or a collection of them. An argument that is none raises IllegalState, too.
     """
 
     def __init__(self, url: str | None = None, **config: Any) -> None:
@@ -62,8 +70,9 @@ class Consumer(AsyncContext):
             StoreUnavailable, StoreAuthenticationFailed, StoreTooOld, NewerLayout: as they say.
         """
         if not self._session.started:
-            await self._session.open(expire_offsets=self._expire_offsets)
-            self._opened = Consumption(self._session.store, self._session.topics, self.config)
+            session = self._session
+            await session.open()
+            self._opened = Consumption(session.store, session.topics, session.groups, self.config)
         return self
 
     @property
@@ -73,9 +82,6 @@ class Consumer(AsyncContext):
         if self._opened is None:
             raise IllegalState("this consumer was not started: use `async with`, or start()")
         return self._opened
-
-    async def _expire_offsets(self) -> int:
-        return await self.opened.groups.expire_offsets(self.config.offsets_retention_ms)
 
     # What to read.
 
@@ -103,6 +109,7 @@ class Consumer(AsyncContext):
             IllegalState: partitions were assigned by hand, or topics and a pattern are given.
         """
         opened = self.opened
+        check_listener(listener)
         if self.config.group_id is None:
             raise InvalidGroupId("subscribe needs a group_id; without a group, use assign")
         if pattern is None:
@@ -168,7 +175,7 @@ class Consumer(AsyncContext):
             FencedInstanceId, UnreleasedInstanceId, ...: the group refuses this consumer.
         """
         most = self.config.max_poll_records if max_records is None else max_records
-        return await self.opened.poll(most, timeout)
+        return await self.opened.poll(most, seconds(timeout))
 
     def __aiter__(self) -> Self:
         return self
@@ -207,16 +214,16 @@ class Consumer(AsyncContext):
             IllegalState: the partition is not assigned to this consumer.
             NoOffsetForPartition, ...: it cannot be known.
         """
-        (name,) = partitions_of([partition])
-        return await self.opened.position(name)
+        return await self.opened.position(partition_of(partition))
 
     def seek(self, partition: TopicPartition, offset: int | OffsetAndMetadata) -> None:
         """Go on with another offset; what comes from `commit` fits, too.
 
         Raises:
-            IllegalState: the partition is not assigned to this consumer, or the offset negative.
+            IllegalState: the partition is not assigned to this consumer, or the offset is none.
         """
-        ((name, position),) = positions_of({partition: offset}).items()
+        name = partition_of(partition)
+        position = position_of(name, offset)
         self.opened.seek(name, Position(position.offset, position.leader_epoch))
 
     def seek_to_beginning(self, *partitions: Partitions) -> None:
@@ -295,6 +302,7 @@ class Consumer(AsyncContext):
         Raises:
             InvalidGroupId: the consumer has no group_id.
         """
+        check_callback(callback, "callback")
         await self.opened.commit_later(offsets, callback)
 
     async def committed(
@@ -324,8 +332,7 @@ class Consumer(AsyncContext):
         self, times: Mapping[TopicPartition, int]
     ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
         """The first record at or after a time (ms since 1970); None where there is none."""
-        names = {name: at for key, at in times.items() for name in partitions_of([key])}
-        return await self.opened.lookups.for_times(names)
+        return await self.opened.lookups.for_times(by_partition(times, "times"))
 
     async def lag(self, *partitions: Partitions) -> dict[TopicPartition, int]:
         """How many records there are behind the position. By default all assigned partitions.
@@ -348,7 +355,7 @@ class Consumer(AsyncContext):
         Args:
             timeout: seconds for the good-byes; after that it just disconnects.
         """
-        await self._close(timeout, failed=False)
+        await self._close(seconds(timeout), failed=False)
 
     async def __aexit__(
         self,

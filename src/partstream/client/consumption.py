@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+from partstream.client.arguments import at_least
 from partstream.client.committer import Callback, Committer, Named
 from partstream.client.fetcher import Fetcher
 from partstream.client.lookups import Lookups
@@ -39,10 +40,12 @@ _logger = logging.getLogger(__name__)
 class Consumption:
     """What one consumer reads, and for which group."""
 
-    def __init__(self, store: Store, topics: Topics, config: ConsumerConfig) -> None:
+    def __init__(
+        self, store: Store, topics: Topics, groups: ConsumerGroups, config: ConsumerConfig
+    ) -> None:
         self.config = config
         self.subscription = Subscription()
-        self.groups = ConsumerGroups(store, topics)
+        self.groups = groups
         self.lookups = Lookups(store, topics)
         self._store = store
         self._topics = topics
@@ -161,7 +164,6 @@ class Consumption:
             if self._committer is not None:
                 await self._committer.close()
             await self.fetcher.close()
-            await self.groups.close()
 
     # Records.
 
@@ -318,8 +320,7 @@ class Consumption:
             raise ClosedClient("this consumer was closed meanwhile")
 
     def _check_reading(self, most: int) -> None:
-        if most < 1:
-            raise IllegalState(f"max_records={most}: expected at least 1")
+        at_least(1, most, "max_records")
         self._check_open()
         if self.subscription.is_empty:
             raise IllegalState("this consumer is not subscribed to anything, nor assigned anything")

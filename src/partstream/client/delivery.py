@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, NamedTuple
 
+from partstream.client.arguments import seconds
 from partstream.errors import ClientTimeout, PartstreamError
 from partstream.model import RecordMetadata, TopicPartition
 
@@ -75,7 +76,7 @@ class Delivery:
             PartstreamError: why it could not be delivered.
         """
         try:
-            return self._metadata(self._outcome.future.result(timeout))
+            return self._metadata(self._outcome.future.result(seconds(timeout)))
         except PartstreamError:
             raise  # among them DeliveryTimeout, which is a TimeoutError too
         except FutureTimeoutError as error:
@@ -86,7 +87,7 @@ class Delivery:
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait as `result` does, and return what it would raise for the record, or None."""
         try:
-            return self._outcome.future.exception(timeout)
+            return self._outcome.future.exception(seconds(timeout))
         except FutureTimeoutError as error:
             raise ClientTimeout(
                 f"no acknowledgement from {self._place()} within {timeout} s"

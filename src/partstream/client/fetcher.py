@@ -15,7 +15,7 @@ from partstream.config.consumer import ConsumerConfig
 from partstream.engine.log import Log
 from partstream.engine.partition import Partition
 from partstream.engine.topics import Topics
-from partstream.errors import IllegalState, PartstreamError
+from partstream.errors import IllegalState
 from partstream.model import TopicPartition
 from partstream.store.store import Store
 
@@ -160,6 +160,7 @@ class Fetcher:
         Raises:
             PartstreamError: what stands in the way of the partition whose turn it is. Records
                 before that are taken first, and the others have their turn before it comes again.
+            Exception: whatever else happened (no memory, say); it goes the same way.
         """
         slices: list[Slice] = []
         if not self._ready or not self._is_ripe():
@@ -171,9 +172,9 @@ class Fetcher:
                 continue
             try:
                 found = buffer.take(most)
-            except PartstreamError:
+            except Exception:
                 if slices:
-                    self.requeue(buffer)
+                    self.requeue(buffer)  # it comes again, when these have been handed out
                     break
                 self._enqueue(buffer)
                 raise

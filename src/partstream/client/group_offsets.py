@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from partstream.client.positions import partitions_of, positions_of
+from partstream.client.positions import partition_of, partitions_of, positions_of
+from partstream.config.common import INT64_MAX
+from partstream.config.numbers import is_whole
 from partstream.engine.groups.consumer_groups import ConsumerGroups
 from partstream.engine.log import Bounds, Log
 from partstream.engine.offset_specs import clamp, list_offset
@@ -70,7 +72,7 @@ class GroupOffsets:
 
     async def delete(self, group_id: str, partitions: Iterable[TopicPartition]) -> None:
         """Forget committed offsets."""
-        keys = [_key(await self.partition(name)) for name in partitions]
+        keys = [_key(await self.partition(name)) for name in partitions_of([partitions])]
         await self._groups.delete_offsets(group_id, keys)
 
     async def plan_reset(
@@ -81,8 +83,7 @@ class GroupOffsets:
         shift_by: int | None,
     ) -> list[OffsetChange]:
         """What a reset would change, in order of the partitions."""
-        if (to is None) == (shift_by is None):
-            raise InvalidRequest("a reset needs either `to` or `shift_by`")
+        _check_reset(to, shift_by)
         committed = await self.committed(group_id)
         partitions = {
             name: await self.partition(name)
@@ -103,7 +104,7 @@ class GroupOffsets:
 
     async def partition(self, name: TopicPartition) -> Partition:
         """A partition by its name."""
-        ((topic, number),) = partitions_of([name])
+        topic, number = partition_of(name)
         return (await self._topics.get(topic)).partition(number)
 
     async def of_topics(self, topics: Iterable[str]) -> list[TopicPartition]:
@@ -120,9 +121,7 @@ class GroupOffsets:
         if isinstance(to, datetime):
             found = await list_offset(self._store, self._log, partition, to)
             return bounds.end if found is None else found.offset
-        if to in ("earliest", "latest"):
-            return bounds.start if to == "earliest" else bounds.end
-        raise InvalidRequest(f"to={to!r}: expected 'earliest', 'latest', an offset or a datetime")
+        return bounds.start if to == "earliest" else bounds.end
 
     async def _bounds(
         self, partitions: Mapping[TopicPartition, Partition]
@@ -137,6 +136,20 @@ class GroupOffsets:
             for partition in topic.partitions
         }
         return {key: known[key] for key in keys if key in known}
+
+
+def _check_reset(to: ResetSpec | None, shift_by: int | None) -> None:
+    if (to is None) == (shift_by is None):
+        raise InvalidRequest("a reset needs either `to` or `shift_by`")
+    if shift_by is not None and not is_whole(shift_by):
+        raise InvalidRequest(f"shift_by={shift_by!r:.100}: expected a whole number")
+    if is_whole(to):
+        if not 0 <= to <= INT64_MAX:
+            raise InvalidRequest(f"to={to}: expected an offset, from 0 to 2**63 - 1")
+    elif to not in (None, "earliest", "latest") and not isinstance(to, datetime):
+        raise InvalidRequest(
+            f"to={to!r:.100}: expected 'earliest', 'latest', an offset or a datetime"
+        )
 
 
 def _key(partition: Partition) -> TopicIdPartition:

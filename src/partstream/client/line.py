@@ -28,6 +28,7 @@ from partstream.client.sending import Sending
 from partstream.engine.log import BEGIN, GO_ON, Appended, appended
 from partstream.engine.partition import Partition, Topic
 from partstream.engine.producers import new_producer_id
+from partstream.records.codec import oldest_timestamp
 
 _logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Line:
             topic.config.min_insync_replicas - 1 if self._config.acks == "all" else 0
         )
         self._fsync = topic.config.flush_messages == 1
+        self._bounds_age = topic.config.bounds_age
 
     def opened(self) -> None:
         """The queue has a new open batch: it goes when linger_ms is over."""
@@ -109,6 +111,11 @@ class Line:
     def moving(self) -> bool:
         """Whether something is on its way already, whose memory will come free."""
         return bool(self._in_flight or self._failed or self.queue.ready)
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether `finish` would have something to wait for."""
+        return bool(self._answers) or any(not one.outcome.done() for one in self._batches())
 
     async def finish(self) -> None:
         """Return when all is settled that was accepted until now."""
@@ -165,9 +172,17 @@ class Line:
                 batch.payload,
                 GO_ON if batch.sequence else BEGIN,
                 least_replicas=self._least_replicas,
+                oldest=oldest_timestamp(batch.payload) if self._bounds_age else None,
             )
         except errors.PartstreamError as error:
             self._fail(batch, error)
+            return
+        except Exception as error:  # noqa: BLE001 (a codec's own, or no memory)
+            failure = errors.PartstreamError(
+                f"a batch for {self._partition} cannot be encoded: {error!r}"
+            )
+            failure.__cause__ = error
+            self._fail(batch, failure)
             return
         if answer is None:
             self._fail(batch, errors.StoreUnavailable("no connection is open"))
@@ -202,7 +217,7 @@ class Line:
         """Wait until the replicas in sync have the batch, too."""
         failure: errors.PartstreamError | None = None
         try:
-            await self._sending.store.barrier(self._partition.slot).confirm(
+            await self._sending.log.barrier(self._partition).confirm(
                 token=result.token, least_replicas=self._least_replicas, fsync=self._fsync
             )
         except errors.PartstreamError as error:
@@ -294,7 +309,7 @@ class Line:
             if batch.outcome.done():
                 self._sending.settled(batch)
         self._failed.clear()
-        error = await self._sending.store.mend(self._partition.slot, raw)
+        error = await self._sending.log.mend(self._partition, raw)
         self._sending.store.observer.batch_retried(self._partition.topic, type(error).__name__)
         try:
             await self._treat(head, error)
@@ -329,7 +344,7 @@ class Line:
         )
         await asyncio.sleep(delay / 1000 * random.uniform(0.8, 1.2))
         try:
-            await self._sending.store.ready(self._partition.slot)
+            await self._sending.log.ready(self._partition)
         except errors.PartstreamError as unreachable:
             self._trouble = unreachable
 

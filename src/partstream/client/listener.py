@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Iterable
 
+from partstream.errors import IllegalState
 from partstream.model import TopicPartition
 
 
@@ -35,6 +36,16 @@ class RebalanceListener:
         By default the same as `on_partitions_revoked`.
         """
         return self.on_partitions_revoked(partitions)
+
+
+def check_listener(given: object) -> None:
+    """Make sure that it is a listener, or None.
+
+    Raises:
+        IllegalState: it is neither.
+    """
+    if given is not None and not isinstance(given, RebalanceListener):
+        raise IllegalState(f"listener={given!r:.100}: expected a RebalanceListener, or None")
 
 
 async def tell(

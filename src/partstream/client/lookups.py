@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 
+from partstream.client.positions import check_timestamp
 from partstream.engine.log import Bounds, Log
 from partstream.engine.partition import Partition
 from partstream.engine.times import offset_for_time
 from partstream.engine.topics import Topics
-from partstream.errors import IllegalState, UnknownTopicId, UnknownTopicOrPartition
+from partstream.errors import UnknownTopicId, UnknownTopicOrPartition
 from partstream.model import OffsetAndTimestamp, TopicPartition
 from partstream.store.store import Store
 
@@ -33,6 +34,15 @@ class Lookups:
         except UnknownTopicOrPartition:
             return (await self._topics.get(name.topic, fresh=True)).partition(name.partition)
 
+    async def partitions(self, topic: str, *, fresh: bool = False) -> list[TopicPartition]:
+        """All partitions of a topic; `fresh`: those made just now, too.
+
+        Raises:
+            UnknownTopicOrPartition, InvalidTopic: there is no such topic.
+        """
+        found = await self._topics.get(topic, fresh=fresh)
+        return [partition.name for partition in found.partitions]
+
     async def bounds(self, names: Iterable[TopicPartition]) -> dict[TopicPartition, Bounds]:
         """Start and end of logs."""
         wanted = list(names)
@@ -48,11 +58,7 @@ class Lookups:
             IllegalState: a time is none.
         """
         for name, at in times.items():
-            if not isinstance(at, int) or at < 0:
-                raise IllegalState(
-                    f"timestamp {at!r} of {name.topic}-{name.partition}: expected milliseconds "
-                    "since 1970"
-                )
+            check_timestamp(name, at)
         found = await asyncio.gather(*(self._for_time(name, at) for name, at in times.items()))
         return dict(zip(times, found, strict=True))
 

@@ -26,15 +26,18 @@ class Numbering:
         self._count = 0
 
     def number(self, batch: Batch) -> None:
-        """Encode a batch as the next one, or what was encoded before under other numbers."""
+        """Encode a batch as the next one, or what was encoded before under other numbers.
+
+        One that cannot be encoded has its place in the line all the same, but no sequence.
+        """
+        self._count += 1
+        batch.number = self._count
         if self._producer_id < 0:
             if not batch.payload:
                 batch.encode(-1, -1, -1)
         else:
             batch.encode(self._producer_id, self._epoch, self._sequence)
             self._sequence = (self._sequence + batch.count) % _SEQUENCES
-        self._count += 1
-        batch.number = self._count
 
     @property
     def used_up(self) -> bool:

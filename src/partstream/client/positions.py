@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
+from partstream.config.common import INT32_MAX, INT64_MAX
+from partstream.config.numbers import is_whole
 from partstream.engine.log import Bounds
 from partstream.errors import IllegalState
 from partstream.model import OffsetAndMetadata, TopicPartition
+
+Value = TypeVar("Value")
 
 Reset: TypeAlias = Literal["earliest", "latest", "none"]
 
@@ -37,6 +41,18 @@ def start_of(bounds: Bounds, reset: Reset) -> Position | None:
     return None
 
 
+def partition_of(given: object) -> TopicPartition:
+    """The one partition that is given.
+
+    Raises:
+        IllegalState: it is none.
+    """
+    match given:
+        case (str() as topic, int() as number) if isinstance(given, tuple) and is_whole(number):
+            return given if isinstance(given, TopicPartition) else TopicPartition(topic, number)
+    raise IllegalState(f"{given!r:.100} is no TopicPartition: expected a topic's name and a number")
+
+
 def partitions_of(given: Iterable[Partitions]) -> list[TopicPartition]:
     """The partitions that a call names, one by one or as collections, in order.
 
@@ -49,16 +65,23 @@ def partitions_of(given: Iterable[Partitions]) -> list[TopicPartition]:
 def _each(given: Iterable[object]) -> Iterator[TopicPartition]:
     for item in given:
         match item:
-            case TopicPartition():
-                yield item
-            case (str() as topic, int() as partition) if isinstance(item, tuple):
-                yield TopicPartition(topic, partition)
-            case str() | bytes():
-                raise IllegalState(f"{item!r} is no TopicPartition")
+            case TopicPartition() | (str(), int()) | str() | bytes():
+                yield partition_of(item)
             case _ if isinstance(item, Iterable):
                 yield from _each(item)
             case _:
-                raise IllegalState(f"{item!r} is no TopicPartition")
+                yield partition_of(item)
+
+
+def by_partition(given: Mapping[TopicPartition, Value], what: str) -> dict[TopicPartition, Value]:
+    """What is given for each of some partitions; `what` it is goes into the message.
+
+    Raises:
+        IllegalState: it is no mapping, or a key is no partition.
+    """
+    if not isinstance(given, Mapping):
+        raise IllegalState(f"{what}={given!r:.100}: expected a mapping with partitions for keys")
+    return {partition_of(name): value for name, value in given.items()}
 
 
 def positions_of(
@@ -67,16 +90,47 @@ def positions_of(
     """Offsets to commit, with plain numbers made positions.
 
     Raises:
-        IllegalState: an offset is negative or none at all, or a key is no partition.
+        IllegalState: an offset cannot be one, or a key is no partition.
     """
-    positions = {}
-    for name, value in given.items():
-        (partition,) = partitions_of([name])
-        where = f"{partition.topic}-{partition.partition}"
-        position = OffsetAndMetadata(value) if isinstance(value, int) else value
-        if not isinstance(position, OffsetAndMetadata) or not isinstance(position.offset, int):
-            raise IllegalState(f"offset {value!r} of {where}: expected a whole number")
-        if position.offset < 0:
-            raise IllegalState(f"offset {position.offset} of {where} is negative")
-        positions[partition] = position
-    return positions
+    return {
+        partition: position_of(partition, value)
+        for partition, value in by_partition(given, "offsets").items()
+    }
+
+
+def position_of(partition: TopicPartition, given: OffsetAndMetadata | int) -> OffsetAndMetadata:
+    """A place in a partition, given as an offset or as what comes from a commit.
+
+    Raises:
+        IllegalState: it is none, or one that no log can have: offsets are int64, and what is
+            larger could be stored, but no client of Kafka could be told of it.
+    """
+    where = f"{partition.topic}-{partition.partition}"
+    position = OffsetAndMetadata(given) if isinstance(given, int) else given
+    if not isinstance(position, OffsetAndMetadata) or not is_whole(position.offset):
+        raise IllegalState(f"offset {given!r:.100} of {where}: expected a whole number")
+    offset, metadata, epoch = position
+    if offset < 0:
+        raise IllegalState(f"offset {offset} of {where} is negative")
+    if offset > INT64_MAX:
+        raise IllegalState(f"offset {offset} of {where} is larger than 2**63 - 1")
+    if not isinstance(metadata, str):
+        raise IllegalState(f"metadata {metadata!r:.100} of an offset of {where}: expected str")
+    if not is_whole(epoch) or not -1 <= epoch <= INT32_MAX:
+        raise IllegalState(
+            f"leader epoch {epoch!r:.100} of an offset of {where}: expected -1 to 2**31 - 1"
+        )
+    return position
+
+
+def check_timestamp(partition: TopicPartition, given: object) -> None:
+    """Make sure that it is a time at which an offset can be looked for, ms since 1970.
+
+    Raises:
+        IllegalState: it is none.
+    """
+    if not is_whole(given) or not 0 <= given <= INT64_MAX:
+        raise IllegalState(
+            f"timestamp {given!r:.100} of {partition.topic}-{partition.partition}: expected "
+            "milliseconds since 1970"
+        )

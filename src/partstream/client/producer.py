@@ -12,6 +12,7 @@ from threading import get_ident
 from typing import Any, Self
 
 from partstream.client.accumulator import Accumulator, Batch, Queue
+from partstream.client.arguments import seconds
 from partstream.client.context import AsyncContext
 from partstream.client.delivery import Delivery
 from partstream.client.line import Line
@@ -88,7 +89,6 @@ class Producer(AsyncContext):
         self._unwatch: Callable[[], None] | None = None
         self._keeping_up: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
-        self._thread = 0
         self._thread = 0
 
     @property
@@ -175,14 +175,20 @@ class Producer(AsyncContext):
         Deliveries that failed are not raised here; they raise where they are awaited.
 
         Args:
-            timeout: seconds; None waits until delivery_timeout_ms decides.
+            timeout: seconds; None waits until delivery_timeout_ms decides, 0 only sends.
 
         Raises:
             ClientTimeout: something is still on its way after `timeout`.
         """
         self._session.check()
+        within = seconds(timeout)
+        unsettled = [line for line in self._lines.values() if line.is_unsettled]
+        for line in unsettled:
+            line.hurry()
+        if not unsettled:
+            return
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(within):
                 await self._flush()
         except TimeoutError:
             raise ClientTimeout(f"records are still on their way after {timeout} s") from None
@@ -202,13 +208,14 @@ class Producer(AsyncContext):
             timeout: seconds for the delivery; what is left then fails with ClosedClient. None
                 waits until delivery_timeout_ms has decided on everything.
         """
+        within = seconds(timeout)
         if not self._session.closed:
             self._session.check()  # a forked child leaves alone what it shares with its parent
         try:
             if not self._session.closed:
                 self._take_no_more()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(timeout):
+                    async with asyncio.timeout(within):
                         await self._flush()
         finally:
             async with self._ending:
@@ -343,12 +350,9 @@ class Producer(AsyncContext):
 
     def _soon(self, step: Callable[[], None]) -> None:
         """Have the loop do something; called from the thread that sends."""
-        if get_ident() == self._thread:
-            # Saves the write to the loop's own pipe that wakes it from another thread.
-            self._loop.call_soon(step)
-            return
         try:
             if get_ident() == self._thread:
+                # Saves the write to the loop's own pipe that wakes it from another thread.
                 self._loop.call_soon(step)
             else:
                 self._loop.call_soon_threadsafe(step)
@@ -367,7 +371,7 @@ class Producer(AsyncContext):
         self._closing = True
         self.routes.clear()
         for line in self._lines.values():
-            line.queue.closed = True
+            line.queue.begin_no_more()
         self._space.set()
 
     async def _shut_down(self) -> None:

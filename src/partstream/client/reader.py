@@ -12,6 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
 from partstream.client.buffer import PartitionBuffer
 from partstream.client.positions import Position, Reset, start_of
@@ -151,7 +152,6 @@ class Reader:
                         "auto_offset_reset is none: seek to where to begin"
                     )
                 )
-            assert position is not None
             buffer.position = position
         self._begin = None
         self._cursor = Cursor(self._partition, buffer.position.offset)
@@ -179,12 +179,15 @@ class Reader:
             began = time.monotonic()
             fetched = await fetch(self._shared.store, self._cursor, granted)
             took = time.monotonic() - began
-            await self._check(fetched)
-            if fetched.batches:
-                self._buffer.add(fetched.batches)
-            self._tell(fetched, took)
+            in_range = await self._check(fetched)
+            if in_range:
+                if fetched.batches:
+                    self._buffer.add(fetched.batches)
+                self._tell(fetched, took)
         finally:
             self._shared.room.release(granted)
+        if not in_range:
+            await self._begin_elsewhere(fetched)
         self._buffer.error = None
         if fetched.batches:
             self._cursor.offset = fetched.batches[-1].next_offset
@@ -237,8 +240,8 @@ class Reader:
             self._watch.cancel()
             self._watch = None
 
-    async def _check(self, fetched: Fetched) -> None:
-        """Make sure that the log still is the one that was read, and holds the cursor's offset."""
+    async def _check(self, fetched: Fetched) -> bool:
+        """Make sure that the log is still the one that was read; whether it holds the cursor."""
         newest = fetched.leader_epoch
         if fetched.batches and fetched.batches[-1].leader_epoch != newest:
             newest = max(newest, fetched.batches[-1].leader_epoch)
@@ -247,8 +250,14 @@ class Reader:
             await self._compare()
         self._newest = newest
         self._trail.follow(fetched.batches, offset)
-        if fetched.log_start <= offset and (offset <= fetched.log_end or fetched.batches):
-            return
+        return fetched.log_start <= offset and (offset <= fetched.log_end or bool(fetched.batches))
+
+    async def _begin_elsewhere(self, fetched: Fetched) -> NoReturn:
+        """The cursor is out of range: once what was fetched has been taken, the policy decides.
+
+        The user may take his time, so this must hold no room that others wait for.
+        """
+        offset = self._cursor.offset
         await self._drained()
         if self._shared.reset == "none":
             self._stop(
@@ -374,6 +383,6 @@ class Reader:
         self._buffer.error = error
         self._shared.on_ready(self._buffer)
 
-    def _stop(self, error: PartstreamError) -> None:
+    def _stop(self, error: PartstreamError) -> NoReturn:
         self._fail(error)
         raise _Stop

@@ -14,6 +14,7 @@ from typing import Any
 from partstream.client.accumulator import Accumulator, Queue
 from partstream.client.delivery import Delivery
 from partstream.config.common import INT64_MAX
+from partstream.config.numbers import is_whole
 from partstream.config.producer import ProducerConfig
 from partstream.engine.partition import Topic
 from partstream.errors import (
@@ -48,6 +49,7 @@ class Route:
         self.queues: list[Queue] = []
         self._accumulator = accumulator
         self._compression = config.compression_type
+        self._level = config.compression_level
         self._custom = config.partitioner
         self._key_serializer = config.key_serializer
         self._value_serializer = config.value_serializer
@@ -85,7 +87,7 @@ class Route:
         try:
             if timestamp_ms is None:
                 timestamp_ms = time_ns() // 1_000_000
-            elif not isinstance(timestamp_ms, int):
+            elif type(timestamp_ms) is not int and not is_whole(timestamp_ms):
                 raise TypeError(timestamp_ms)  # the C codec would cut a float
             elif not 0 <= timestamp_ms <= INT64_MAX:
                 raise InvalidTimestamp(f"timestamp_ms={timestamp_ms}: expected 0 to 2**63 - 1")
@@ -110,7 +112,9 @@ class Route:
         Raises:
             UnknownTopicOrPartition: there is none of that number.
         """
-        if not isinstance(partition, int) or not 0 <= partition < len(self.queues):
+        if (type(partition) is not int and not is_whole(partition)) or not (
+            0 <= partition < len(self.queues)
+        ):
             raise UnknownTopicOrPartition(
                 f"topic {self.name!r} has no partition {partition!r}, it has {len(self.queues)}"
             )
@@ -132,11 +136,14 @@ class Route:
         stored = topic.config.compression_type
         name = {"producer": self._compression, "uncompressed": "none"}.get(stored, stored)
         codec, limit = codec_of(name), topic.config.max_message_bytes
+        # A broker leaves alone what comes in the codec that the topic asks for.
+        level = self._level if name == self._compression else topic.config.compression_level
         queues = self.queues[: len(topic.partitions)]
         for queue in queues:
-            queue.codec, queue.limit = codec, limit
+            queue.follow(codec, level, limit)
         for index in range(len(queues), len(topic.partitions)):
-            queues.append(Queue(TopicPartition(topic.name, index), codec=codec, limit=limit))
+            where = TopicPartition(topic.name, index)
+            queues.append(Queue(where, codec=codec, level=level, limit=limit))
         # Replaced whole: a thread that is choosing a partition sees the old list or the new one.
         self.queues = queues
         self._by_key = {}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from functools import partial
 
 from partstream.config.common import AutoCreateConfig, CommonConfig
+from partstream.engine.groups import ConsumerGroups
 from partstream.engine.partition import Topic
 from partstream.engine.retention import Sweeper
 from partstream.engine.topics import Topics
@@ -28,6 +29,7 @@ class Session:
         self._pid = os.getpid()
         self._store: Store | None = None
         self._topics: Topics | None = None
+        self._groups: ConsumerGroups | None = None
         self._sweeper: Sweeper | None = None
         self.closed = False
 
@@ -40,7 +42,7 @@ class Session:
         """
         self.check()
         if self._store is None:
-            raise IllegalState(f"this {self._owner} was not started: use `async with`, or start()")
+            raise self._not_started()
         return self._store
 
     @property
@@ -48,8 +50,16 @@ class Session:
         """The topics of the namespace. Raises as `store` does."""
         self.check()
         if self._topics is None:
-            raise IllegalState(f"this {self._owner} was not started: use `async with`, or start()")
+            raise self._not_started()
         return self._topics
+
+    @property
+    def groups(self) -> ConsumerGroups:
+        """The groups of the namespace. Raises as `store` does."""
+        self.check()
+        if self._groups is None:
+            raise self._not_started()
+        return self._groups
 
     @property
     def started(self) -> bool:
@@ -70,8 +80,8 @@ class Session:
                 f"{os.getpid()}: make a new one after the fork"
             )
 
-    async def open(self, *, expire_offsets: Callable[[], Awaitable[int]] | None = None) -> None:
-        """Connect; once is enough.
+    async def open(self) -> None:
+        """Connect, and take part in the upkeep of the namespace; once is enough.
 
         Raises:
             ConfigError, StoreUnavailable, StoreAuthenticationFailed, StoreTooOld, NewerLayout.
@@ -81,12 +91,13 @@ class Session:
             return
         store = await Store.connect(**self._config.connection())
         self._topics = Topics(store, max_age_ms=self._config.metadata_max_age_ms)
+        self._groups = ConsumerGroups(store, self._topics)
         self._sweeper = Sweeper(
             store,
             self._topics,
             interval_ms=self._config.log_retention_check_interval_ms,
             producer_id_expiration_ms=self._config.producer_id_expiration_ms,
-            expire_offsets=expire_offsets,
+            expire_offsets=partial(self._groups.expire_offsets, self._config.offsets_retention_ms),
         )
         self._sweeper.start()
         self._store = store
@@ -99,14 +110,19 @@ class Session:
 
     async def drop(self) -> None:
         """Disconnect; unless it was closed it may be opened again."""
-        sweeper, topics, store = self._sweeper, self._topics, self._store
-        self._sweeper = self._topics = self._store = None
+        sweeper, groups, topics, store = self._sweeper, self._groups, self._topics, self._store
+        self._sweeper = self._groups = self._topics = self._store = None
         if sweeper is not None:
             await sweeper.close()
+        if groups is not None:
+            await groups.close()
         if topics is not None:
             topics.close()
         if store is not None:
             await store.close()
+
+    def _not_started(self) -> IllegalState:
+        return IllegalState(f"this {self._owner} was not started: use `async with`, or start()")
 
 
 async def get_or_create(topics: Topics, name: str, config: AutoCreateConfig) -> Topic:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from partstream.client.arguments import topic_names
 from partstream.client.listener import RebalanceListener
-from partstream.config.names import validate_topic_name
-from partstream.errors import IllegalState
+from partstream.errors import IllegalState, InvalidRegularExpression
 from partstream.groups import patterns
 
 
@@ -33,28 +33,29 @@ class Subscription:
         """Whether there is nothing to read."""
         return not self.by_group and not self.by_hand
 
-    def to_topics(self, topics: Iterable[str], listener: RebalanceListener | None) -> Subscription:
+    def to_topics(
+        self, topics: Iterable[str] | str, listener: RebalanceListener | None
+    ) -> Subscription:
         """Subscribed to topics by name, and to nothing else.
 
         Raises:
             IllegalState: partitions were assigned by hand.
-            InvalidTopic: Kafka would refuse a name.
+            InvalidTopic: Kafka would refuse a name, or it is none.
         """
         self._refuse_by_hand()
-        names = {topics} if isinstance(topics, str) else set(topics)
-        for name in names:
-            validate_topic_name(name)
-        return Subscription(topics=tuple(sorted(names)), listener=listener)
+        return Subscription(topics=tuple(sorted(set(topic_names(topics)))), listener=listener)
 
     def to_pattern(self, pattern: str, listener: RebalanceListener | None) -> Subscription:
         """Subscribed to the topics that match, now and later.
 
         Raises:
             IllegalState: partitions were assigned by hand.
-            InvalidRegularExpression: it is no pattern.
+            InvalidRegularExpression: it is no pattern, or an empty one.
         """
         self._refuse_by_hand()
         patterns.check(pattern)
+        if not pattern:
+            raise InvalidRegularExpression("pattern='': it matches no topic")
         return Subscription(pattern=pattern, listener=listener)
 
     def to_hand(self) -> Subscription:

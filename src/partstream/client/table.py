@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Self
 
+from partstream.client.arguments import at_least, check_callback, seconds
 from partstream.client.consumer import Consumer
 from partstream.client.context import AsyncContext
-from partstream.errors import ClosedClient, IllegalState, PartstreamError
+from partstream.client.mapping import LiveMapping
+from partstream.errors import (
+    ClosedClient,
+    IllegalState,
+    PartstreamError,
+    SerializationError,
+    StoreUnavailable,
+)
 from partstream.model import Record, TopicPartition
 
 _logger = logging.getLogger(__name__)
@@ -24,18 +34,21 @@ OnChange = Callable[[Any, Any, Any], object]
 """Called with key, value and the value before; None stands for none."""
 
 
-class _Anew(NamedTuple):
+@dataclass(slots=True)
+class _Anew:
     """What a table is to become, once it has been read from the beginning again."""
 
-    ends: dict[int, int]
-    """Partition -> up to where it has to be read."""
-    values: dict[Any, Any]
+    values: dict[Any, Any] = field(default_factory=dict)
+    ends: dict[int, int] | None = None
+    """Partition -> up to where it has to be read; None until it could be asked for."""
 
     def is_read(self, positions: dict[int, int]) -> bool:
-        return all(positions.get(number, 0) >= end for number, end in self.ends.items())
+        return self.ends is not None and all(
+            positions.get(number, 0) >= end for number, end in self.ends.items()
+        )
 
 
-class Table(AsyncContext, Mapping[Any, Any]):
+class Table(AsyncContext, LiveMapping):
     """The last value of every key of a topic, in memory: read-only, and always following.
 
     Use it as `async with Table("prices", url) as prices`, or call `start()` and `close()`. It
@@ -44,8 +57,11 @@ class Table(AsyncContext, Mapping[Any, Any]):
     tombstone) removes its key; one without a key is skipped. If a failover takes records back, the
     topic is read anew, and until that is done the table stays as it was.
 
+    Loops over it, and over its keys, values and items, are loops over a copy: they may wait.
+
     Reading raises IllegalState before `start`, ClosedClient after `close`, and once the topic
-    cannot be read any more the error that says why.
+    cannot be read any more the error that says why. An outage of Redis is none: the table stays as
+    it was, and goes on.
     """
 
     def __init__(
@@ -69,6 +85,7 @@ class Table(AsyncContext, Mapping[Any, Any]):
         Raises:
             ConfigError: a key or value is not valid.
         """
+        check_callback(on_change, "on_change")
         self._topic = topic
         self._on_change = on_change
         settings = {"enable_auto_commit": False, **config, "auto_offset_reset": "earliest"}
@@ -87,7 +104,7 @@ class Table(AsyncContext, Mapping[Any, Any]):
         Raises:
             UnknownTopicOrPartition: there is no such topic.
             StoreUnavailable, StoreAuthenticationFailed, StoreTooOld, NewerLayout: as they say.
-            CorruptRecord, SerializationError: a record cannot be read.
+            CorruptRecord, SerializationError: a record cannot be read, or its key is not hashable.
         """
         if self._task is not None:
             return self
@@ -102,18 +119,20 @@ class Table(AsyncContext, Mapping[Any, Any]):
         return self
 
     async def catch_up(self, timeout: float | None = None) -> None:
-        """Wait until all that the topic holds now is in the table.
+        """Wait until all that the topic holds now is in the table, new partitions included.
 
         Args:
             timeout: seconds; None waits for as long as it takes.
 
         Raises:
             TimeoutError: it took longer.
+            StoreUnavailable: where the topic ends could not be asked for.
         """
-        ends = await self._consumer.end_offsets(self._consumer.assignment())
-        async with asyncio.timeout(timeout):
+        self._readable()
+        async with asyncio.timeout(seconds(timeout)):
+            ends = await self._ends(await self._partitions(fresh=True))
             for partition, end in ends.items():
-                await self._reach(partition.partition, end)
+                await self._reach(partition, end)
 
     async def wait_for(self, partition: int, offset: int, *, timeout: float | None = None) -> None:
         """Wait until the record at an offset, or what has replaced it, is in the table.
@@ -126,8 +145,9 @@ class Table(AsyncContext, Mapping[Any, Any]):
         Raises:
             TimeoutError: it took longer.
         """
-        async with asyncio.timeout(timeout):
-            await self._reach(partition, offset + 1)
+        reached = at_least(0, partition, "partition"), at_least(0, offset, "offset") + 1
+        async with asyncio.timeout(seconds(timeout)):
+            await self._reach(*reached)
 
     async def close(self) -> None:
         """Disconnect."""
@@ -136,16 +156,16 @@ class Table(AsyncContext, Mapping[Any, Any]):
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self._consumer.close()
-        async with self._moved:
-            self._moved.notify_all()
+        await self._notify()
 
     # The mapping.
 
     def __getitem__(self, key: Any) -> Any:
         return self._readable()[key]
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter(list(self._readable()))  # as it is now: it may change meanwhile
+    def copy(self) -> dict[Any, Any]:
+        """All keys and values as they are now."""
+        return self._readable().copy()
 
     def __len__(self) -> int:
         return len(self._readable())
@@ -157,43 +177,52 @@ class Table(AsyncContext, Mapping[Any, Any]):
         if self._closed:
             raise ClosedClient("this table is closed")
         if self._error is not None:
-            raise type(self._error)(*self._error.args)
+            raise type(self._error)(*self._error.args) from self._error
         if self._task is None:
             raise IllegalState("this table was not started: use `async with`, or start()")
         return self._values
 
     # Following.
 
+    async def _partitions(self, *, fresh: bool = False) -> list[TopicPartition]:
+        return await self._consumer.opened.lookups.partitions(self._topic, fresh=fresh)
+
     async def _assign(self) -> None:
         """Read every partition that there is."""
-        count = await self._consumer.partitions_for(self._topic)
-        if count > len(self._consumer.assignment()):
-            await self._consumer.assign(
-                [TopicPartition(self._topic, number) for number in range(count)]
-            )
+        names = await self._partitions()
+        if len(names) > len(self._consumer.assignment()):
+            await self._consumer.assign(names)
 
     async def _follow(self) -> None:
         try:
             while True:
-                records = await self._consumer.poll(_AT_ONCE, _LOOK_S)
-                positions = await self._reached()
-                if self._went_back(records, positions):
-                    await self._begin_anew()
-                    continue
-                for record in records:
-                    self._take(record)
-                before, self._positions = self._positions, positions
-                if self._anew is not None and self._anew.is_read(positions):
-                    self._replace(self._anew.values)
-                if positions != before:
-                    async with self._moved:
-                        self._moved.notify_all()
-                await self._assign()
+                await self._go_on()
         except PartstreamError as error:
             _logger.error("the table of %s is not kept up to date any more: %s", self._topic, error)
-            self._error = error
-            async with self._moved:
-                self._moved.notify_all()
+            await self._end(error)
+        except Exception as error:
+            _logger.exception("the table of %s is not kept up to date any more", self._topic)
+            failed = PartstreamError(f"the table of {self._topic} failed: {error!r}")
+            failed.__cause__ = error
+            await self._end(failed)
+
+    async def _go_on(self) -> None:
+        """Take what comes, within a moment."""
+        records = await self._consumer.poll(_AT_ONCE, _LOOK_S)
+        positions = await self._reached()
+        if self._went_back(records, positions):
+            self._begin_anew()
+            return
+        for record in records:
+            self._take(record)
+        before, self._positions = self._positions, positions
+        ready = self._anew is not None and await self._is_read(self._anew, quiet=not records)
+        if ready:
+            self._replace()
+        if ready or positions != before:
+            await self._notify()
+        with suppress(StoreUnavailable):  # asked again the next time
+            await self._assign()
 
     async def _reached(self) -> dict[int, int]:
         """Partition -> the position behind what was read."""
@@ -207,20 +236,36 @@ class Table(AsyncContext, Mapping[Any, Any]):
             positions[number] < before[number] for number in before.keys() & positions
         )
 
-    async def _begin_anew(self) -> None:
+    def _begin_anew(self) -> None:
         _logger.warning("the log of %s is not what it was: reading it anew", self._topic)
-        assigned = self._consumer.assignment()
-        ends = await self._consumer.end_offsets(assigned)
         self._consumer.seek_to_beginning()
         self._positions = {}
-        self._anew = _Anew({one.partition: end for one, end in ends.items()}, {})
+        self._anew = _Anew()
+
+    async def _is_read(self, anew: _Anew, *, quiet: bool) -> bool:
+        """Whether all was read anew; `quiet`: nothing came, and another failover may be why."""
+        if anew.ends is None or (quiet and not anew.is_read(self._positions)):
+            with suppress(StoreUnavailable):  # asked again the next time
+                anew.ends = await self._ends(self._consumer.assignment())
+        return anew.is_read(self._positions)
+
+    async def _ends(self, names: Iterable[TopicPartition]) -> dict[int, int]:
+        """Partition -> where it ends now."""
+        ends = await self._consumer.end_offsets(names)
+        return {one.partition: end for one, end in ends.items()}
 
     def _take(self, record: Record) -> None:
         key, value = record.key, record.value
         if key is None:
             return
         values = self._values if self._anew is None else self._anew.values
-        before = values.get(key)
+        try:
+            before = values.get(key)
+        except TypeError as error:
+            raise SerializationError(
+                f"the key {key!r} of the record {record.topic}-{record.partition} at offset "
+                f"{record.offset} cannot be a table's: {error}"
+            ) from error
         if value is not None:
             values[key] = value
         elif values.pop(key, _NOTHING) is _NOTHING:
@@ -228,9 +273,11 @@ class Table(AsyncContext, Mapping[Any, Any]):
         if self._anew is None:
             self._tell(key, value, before)
 
-    def _replace(self, values: dict[Any, Any]) -> None:
-        """Be these from now on, and tell what is different."""
-        old, self._values, self._anew = self._values, values, None
+    def _replace(self) -> None:
+        """Be what was read anew, and tell what is different."""
+        assert self._anew is not None
+        old, self._values, self._anew = self._values, self._anew.values, None
+        values = self._values
         for key in old.keys() - values.keys():
             self._tell(key, None, old[key])
         for key, value in list(values.items()):
@@ -245,7 +292,17 @@ class Table(AsyncContext, Mapping[Any, Any]):
         except Exception:  # the user's code must not stop the table
             _logger.exception("on_change failed")
 
+    async def _end(self, error: PartstreamError) -> None:
+        """Raise this from now on, also to those who wait."""
+        self._error = error
+        await self._notify()
+
+    async def _notify(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()
+
     async def _reach(self, partition: int, offset: int) -> None:
+        self._readable()
         async with self._moved:
             await self._moved.wait_for(
                 lambda: (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -26,6 +27,27 @@ PositiveMilliseconds = Annotated[int, Field(ge=1, le=INT32_MAX)]
 Bytes = Annotated[int, Field(ge=0, le=INT32_MAX)]
 """A size, as in Kafka an int32."""
 
+
+def _gzip_level(level: int) -> int:
+    if level != -1 and not 1 <= level <= 9:
+        raise ValueError("expected 1 to 9, or -1")
+    return level
+
+
+GZIP_LEVEL = AfterValidator(_gzip_level)
+LZ4_LEVEL = Field(ge=1, le=17)
+ZSTD_LEVEL = Field(ge=-131_072, le=22)
+"""What bounds the levels of compression (KIP-390), of a producer as of a topic."""
+
+
+def level_of(config: BaseModel, codec: str) -> int | None:
+    """How hard a codec is to try by `config`; None: as it does by itself."""
+    name = f"compression_{codec}_level"
+    field = type(config).model_fields.get(name)
+    level: int | None = getattr(config, name, None)
+    return None if field is None or level == field.default else level
+
+
 _LOGIN = (
     "username",
     "password_file",
@@ -41,6 +63,7 @@ class CommonConfig(BaseModel):
     """Configs that the producer, the consumer and the admin client share."""
 
     model_config = ConfigDict(
+        defer_build=True,
         frozen=True,
         extra="forbid",
         arbitrary_types_allowed=True,

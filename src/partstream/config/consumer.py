@@ -43,7 +43,7 @@ class ConsumerConfig(AutoCreateConfig):
     """Whether positions are committed in the background. Off without a `group_id`."""
 
     auto_commit_interval_ms: PositiveMilliseconds = 5_000
-    """How often positions are committed with `enable_auto_commit`."""
+    """How often all positions are committed with `enable_auto_commit`, moved or not."""
 
     max_poll_records: int = Field(default=500, ge=1, le=INT32_MAX)
     """The most records that one poll returns."""

@@ -6,6 +6,7 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from partstream.config.numbers import is_whole
 from partstream.errors import ConfigError, InvalidPartitions, InvalidTopic
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def validate_partitions(partitions: object) -> int:
     Raises:
         InvalidPartitions: it is out of range, or not an int.
     """
-    if not isinstance(partitions, int) or isinstance(partitions, bool):
+    if not is_whole(partitions):
         raise InvalidPartitions(f"partitions={partitions!r}: expected a whole number")
     if not 1 <= partitions <= MAX_PARTITIONS:
         raise InvalidPartitions(

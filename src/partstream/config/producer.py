@@ -8,11 +8,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from partstream.config.common import (
+    GZIP_LEVEL,
     INT32_MAX,
     INT64_MAX,
+    LZ4_LEVEL,
+    ZSTD_LEVEL,
     AutoCreateConfig,
     Bytes,
     Milliseconds,
+    level_of,
 )
 from partstream.model import LogLoss
 
@@ -79,7 +83,16 @@ class ProducerConfig(AutoCreateConfig):
     """
 
     compression_type: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
-    """How batches are compressed."""
+    """How batches are compressed, unless the topic's `compression.type` asks for another codec."""
+
+    compression_gzip_level: Annotated[int, GZIP_LEVEL] = -1
+    """How hard gzip tries, from 1 to 9, where `compression_type` is `gzip`; -1: zlib's default."""
+
+    compression_lz4_level: Annotated[int, LZ4_LEVEL] = 9
+    """How hard lz4 tries, where `compression_type` is `lz4`; 9, as in Kafka, is its fast mode."""
+
+    compression_zstd_level: Annotated[int, ZSTD_LEVEL] = 3
+    """How hard zstd tries, where `compression_type` is `zstd`."""
 
     partitioner: Callable[[bytes | None, int], int] | None = None
     """Chooses the partition of a record: called with its key and the number of partitions.
@@ -100,6 +113,11 @@ class ProducerConfig(AutoCreateConfig):
     the producer notices by the leader epoch. The loss names topic, partition, and the offsets from
     `first_offset` up to and without `next_offset`. Losses are logged as warnings, too.
     """
+
+    @property
+    def compression_level(self) -> int | None:
+        """How hard `compression_type` is to try; None: as the codec does by itself."""
+        return level_of(self, self.compression_type)
 
     @model_validator(mode="after")
     def _idempotence(self) -> ProducerConfig:

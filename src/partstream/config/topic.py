@@ -6,19 +6,23 @@ whoever reads it, and a later default reaches old topics.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 
 from partstream.config.build import expectation
-from partstream.config.common import INT64_MAX
+from partstream.config.common import (
+    GZIP_LEVEL,
+    INT64_MAX,
+    LZ4_LEVEL,
+    ZSTD_LEVEL,
+    level_of,
+)
 from partstream.config.texts import Int32, Int64, Ratio, Whole, items, written
 from partstream.config.topic_without_effect import WithoutEffect
 from partstream.errors import InvalidConfig
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 DAY_MS = 86_400_000
 PARTITIONER = "partstream.partitioner"
@@ -33,16 +37,11 @@ def _cleanup(text: object) -> object:
     return ",".join(policies)
 
 
-def _gzip_level(level: int) -> int:
-    if level != -1 and not 1 <= level <= 9:
-        raise ValueError("expected 1 to 9, or -1")
-    return level
-
-
 class TopicConfig(WithoutEffect):
     """What a topic is configured with. Make one with `from_overrides`."""
 
     model_config = ConfigDict(
+        defer_build=True,
         frozen=True,
         extra="forbid",
         use_attribute_docstrings=True,
@@ -105,7 +104,10 @@ class TopicConfig(WithoutEffect):
     """Whether a record keeps the producer's timestamp or gets Redis's time when it is appended."""
 
     message_timestamp_before_max_ms: Annotated[Int64, Field(ge=0)] = INT64_MAX
-    """How far a producer's timestamp may lie behind Redis's clock."""
+    """How far a producer's timestamp may lie behind Redis's clock.
+
+    One record that is out of bounds takes its whole batch with it.
+    """
 
     message_timestamp_after_max_ms: Annotated[Int64, Field(ge=0)] = 3_600_000
     """How far a producer's timestamp may lie ahead of Redis's clock.
@@ -116,15 +118,18 @@ class TopicConfig(WithoutEffect):
     compression_type: Literal["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"] = (
         "producer"
     )
-    """How batches are stored; `producer`: as the producer compressed them."""
+    """How batches are stored; `producer`: as the producer compressed them.
 
-    compression_gzip_level: Annotated[Whole, AfterValidator(_gzip_level)] = -1
+    A batch that comes in the codec that is asked for stays as it is, whatever its level.
+    """
+
+    compression_gzip_level: Annotated[Whole, GZIP_LEVEL] = -1
     """How hard gzip tries, from 1 to 9, where `compression.type` is `gzip`; -1: zlib's default."""
 
-    compression_lz4_level: Annotated[Whole, Field(ge=1, le=17)] = 9
+    compression_lz4_level: Annotated[Whole, LZ4_LEVEL] = 9
     """How hard lz4 tries, where `compression.type` is `lz4`; 9, as in Kafka, is its fast mode."""
 
-    compression_zstd_level: Annotated[Whole, Field(ge=-131_072, le=22)] = 3
+    compression_zstd_level: Annotated[Whole, ZSTD_LEVEL] = 3
     """How hard zstd tries, where `compression.type` is `zstd`."""
 
     flush_messages: Annotated[Int64, Field(ge=1)] = INT64_MAX
@@ -139,14 +144,25 @@ class TopicConfig(WithoutEffect):
     `murmur2` is that of Kafka's Java client, kafka-python and aiokafka; `crc32` librdkafka's.
     """
 
+    _defaults: dict[str, str] = PrivateAttr(default_factory=dict)
+
     @classmethod
-    def from_overrides(cls, overrides: Mapping[str, object]) -> TopicConfig:
+    def from_overrides(
+        cls, overrides: Mapping[str, object], defaults: Mapping[str, object] | None = None
+    ) -> TopicConfig:
         """Validate configs by Kafka's dotted names; values may be text, numbers, bools or lists.
+
+        Args:
+            overrides: what is asked for.
+            defaults: what holds where nothing was asked for, in place of our own defaults: those
+                of the gateway that the topic was created through.
 
         Raises:
             InvalidConfig: a name is unknown or a value is refused; the message names both.
         """
-        texts = {name: _text(name, value) for name, value in overrides.items()}
+        asked = {name: _text(name, value) for name, value in _mapping(overrides).items()}
+        beneath = {name: _text(name, value) for name, value in _mapping(defaults or {}).items()}
+        texts = {**beneath, **asked}
         for name in texts:
             if name not in TOPIC_CONFIGS:
                 raise InvalidConfig(_unknown(name))
@@ -156,6 +172,9 @@ class TopicConfig(WithoutEffect):
             faults = error.errors(include_url=False)
         else:
             config._check_lags()
+            config._defaults.update(beneath)
+            # What comes from a default counts as not set.
+            config.model_fields_set.intersection_update(TOPIC_CONFIGS[name] for name in asked)
             return config
         raise InvalidConfig(
             "; ".join(
@@ -184,12 +203,17 @@ class TopicConfig(WithoutEffect):
         return "delete" in self.cleanup_policy
 
     @property
+    def bounds_age(self) -> bool:
+        """Whether records may be too old to be taken."""
+        return (
+            self.message_timestamp_type == "CreateTime"
+            and self.message_timestamp_before_max_ms < INT64_MAX
+        )
+
+    @property
     def compression_level(self) -> int | None:
         """How hard to compress what comes in otherwise; None: as the codec does by itself."""
-        name = f"compression_{self.compression_type}_level"
-        field = TopicConfig.model_fields.get(name)
-        level = getattr(self, name, None)
-        return None if field is None or level == field.default else level
+        return level_of(self, self.compression_type)
 
     def altered(self, changes: Mapping[str, object | None]) -> TopicConfig:
         """These configs with some replaced, and those that are `None` back at their default.
@@ -198,14 +222,14 @@ class TopicConfig(WithoutEffect):
             InvalidConfig: as `from_overrides`; or the partitioner would change.
         """
         overrides: dict[str, object] = dict(self.overrides())
-        for name, value in changes.items():
+        for name, value in _mapping(changes).items():
             if name not in TOPIC_CONFIGS:
                 raise InvalidConfig(_unknown(name))
             if value is None:
                 overrides.pop(name, None)
             else:
                 overrides[name] = value
-        result = TopicConfig.from_overrides(overrides)
+        result = TopicConfig.from_overrides(overrides, self._defaults)
         if result.partitioner != self.partitioner:
             raise InvalidConfig(
                 f"Invalid value {result.partitioner!r} for configuration {PARTITIONER}: it cannot "
@@ -218,9 +242,14 @@ class TopicConfig(WithoutEffect):
         values = self.model_dump(by_alias=True, exclude_unset=True)
         return {name: written(value) for name, value in values.items()}
 
+    @property
+    def defaults(self) -> Mapping[str, str]:
+        """What holds in place of our own defaults where a config was not set."""
+        return self._defaults
+
     def as_strings(self) -> dict[str, str]:
-        """All configs, defaults included, by Kafka's names, as text."""
-        return {name: written(value) for name, value in self.model_dump(by_alias=True).items()}
+        """All configs, defaults included, by Kafka's names, as text; last those without effect."""
+        return {name: written(getattr(self, field)) for name, field in TOPIC_CONFIGS.items()}
 
     def partition_fields(self) -> dict[str, int]:
         """What the state of every partition repeats, since the append script must know it."""
@@ -241,9 +270,16 @@ class TopicConfig(WithoutEffect):
 
 
 TOPIC_CONFIGS: dict[str, str] = {
-    str(field.alias): name for name, field in TopicConfig.model_fields.items()
+    str(TopicConfig.model_fields[name].alias): name
+    for name in sorted(TopicConfig.model_fields, key=WithoutEffect.model_fields.__contains__)
 }
-"""Kafka's name of every topic config -> the attribute that holds it."""
+"""Kafka's name of every topic config -> the attribute that holds it; last those without effect."""
+
+
+def _mapping(configs: Mapping[str, object]) -> Mapping[str, object]:
+    if not isinstance(configs, Mapping):
+        raise InvalidConfig(f"config={configs!r:.100}: expected a mapping of names to values")
+    return configs
 
 
 def _text(name: str, value: object) -> str:
@@ -257,7 +293,9 @@ def _text(name: str, value: object) -> str:
     return str(value).strip()
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: object) -> str:
+    if not isinstance(name, str):
+        return f"Unknown topic config name: {name!r:.100}, which is no str"
     message = f"Unknown topic config name: {name}"
     near = get_close_matches(name.lower().replace("_", "."), TOPIC_CONFIGS, n=1, cutoff=0.6)
     return f"{message}; did you mean {near[0]!r}?" if near else message

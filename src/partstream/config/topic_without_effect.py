@@ -35,6 +35,7 @@ class WithoutEffect(BaseModel):
     """What a topic can be configured with, as in Kafka, and what changes nothing here."""
 
     model_config = ConfigDict(
+        defer_build=True,
         frozen=True,
         extra="forbid",
         use_attribute_docstrings=True,

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from partstream.embedded import resp
 from partstream.embedded.cluster import EmbeddedCluster
 from partstream.embedded.cluster_node import SLOTS, ClusterNode
+from partstream.embedded.movable import LIMIT, is_carried
 from partstream.embedded.process import ServerProcess
 from partstream.errors import IllegalState, StoreUnavailable
 
@@ -22,7 +23,7 @@ _CONNECTIONS = 32
 _TELLINGS = 5
 _AGREE_WITHIN_S = 5.0
 _MIGRATE_TIMEOUT_MS = 60_000
-_BULK = "proto-max-bulk-len"
+_LOOK_S = 0.02
 
 
 class SlotMove:
@@ -109,15 +110,12 @@ def move_slots(cluster: EmbeddedCluster, slots: Iterable[int], target: ClusterNo
 
 
 def check_movable(source: ServerProcess, slots: Iterable[int], target: ServerProcess) -> None:
-    """Refuse slots with a key that MIGRATE cannot carry.
-
-    It sends a key in one piece, and a server takes no piece larger than proto-max-bulk-len (512 MiB
-    unless it is set). What is larger blocks the source for a long time, and then fails.
+    """Refuse slots with a key that MIGRATE cannot carry (see `movable`).
 
     Raises:
         IllegalState: there is one.
     """
-    answer = target.command("CONFIG", "GET", _BULK)
+    answer = target.command("CONFIG", "GET", LIMIT)
     assert isinstance(answer, list)
     limit = int(resp.text(answer[1]))
     for slot, count in _keys_in(source, slots):
@@ -125,11 +123,11 @@ def check_movable(source: ServerProcess, slots: Iterable[int], target: ServerPro
         assert isinstance(keys, list)
         asked = [("MEMORY", "USAGE", key) for key in keys if isinstance(key, bytes)]
         for (_, _, key), size in zip(asked, source.commands(asked), strict=True):
-            if isinstance(size, int) and size > limit:
+            if isinstance(size, int) and not is_carried(size, limit):
                 raise IllegalState(
                     f"slot {slot} cannot be moved key by key: {key.decode()} has "
-                    f"{size >> 20} MiB, MIGRATE carries {limit >> 20} MiB (proto-max-bulk-len); "
-                    "use atomic slot migration (Valkey 9), or let retention make it smaller"
+                    f"{size >> 20} MiB, MIGRATE carries {limit >> 20} MiB ({LIMIT}); use atomic "
+                    "slot migration (Valkey 9, Redis 8.4), or let retention make it smaller"
                 )
 
 
@@ -199,10 +197,10 @@ def _tell(node: ServerProcess, commands: Sequence[tuple[str | int, ...]]) -> Non
 def move_at_once(
     cluster: EmbeddedCluster, slots: Iterable[int], target: ClusterNode, *, timeout: float = 60
 ) -> None:
-    """Move slots with their keys to another primary by atomic slot migration (Valkey 9).
+    """Move slots with their keys to another primary by atomic slot migration.
 
     Keys are in one place at any time: the target first gets a copy of the slots, as a replica
-    would, and then takes them over.
+    would, and then takes them over. Valkey 9 has it, and in its own way Redis 8.4.
 
     Raises:
         CommandRefused: the server does not have it.
@@ -214,19 +212,52 @@ def move_at_once(
         chosen = sorted(wanted.intersection(held))
         if chosen and index != target.index:
             moving[index] = chosen
-    for index, chosen in moving.items():
-        ranges = [bound for pair in ranges_of(chosen) for bound in pair]
-        cluster.node(index).command(
-            "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", *ranges, "NODE", target.node_id()
-        )
     deadline = time.monotonic() + timeout
+    try:
+        for index, chosen in moving.items():
+            _push(cluster.node(index), chosen, target)
+    except resp.CommandRefused as error:
+        if not _is_unknown(error):
+            raise
+        for chosen in moving.values():
+            _pull(chosen, target, deadline)
+        moving = {}
     while not wanted <= set(cluster.slots_of().get(target.index, ())):
         for index in moving:
             _check_migration(cluster.node(index))
         if time.monotonic() > deadline:
             raise StoreUnavailable(f"the slots had not moved after {timeout:g} s")
-        time.sleep(0.02)
+        time.sleep(_LOOK_S)
     cluster.wait_settled()
+
+
+def _push(source: ClusterNode, slots: Sequence[int], target: ClusterNode) -> None:
+    """Begin a migration as Valkey has it: the source is told."""
+    name = target.node_id()
+    source.command("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", *_bounds(slots), "NODE", name)
+
+
+def _pull(slots: Sequence[int], target: ClusterNode, deadline: float) -> None:
+    """A migration as Redis has it: the target is told, and tries until it is done or cancelled."""
+    task = resp.text(target.command("CLUSTER", "MIGRATION", "IMPORT", *_bounds(slots)))
+    while True:
+        (status,) = _jobs(target.command("CLUSTER", "MIGRATION", "STATUS", "ID", task))
+        if status["state"] == "completed":
+            return
+        if status["state"] == "canceled" or time.monotonic() > deadline:
+            target.command("CLUSTER", "MIGRATION", "CANCEL", "ID", task)
+            why = status["last_error"] or f"the state is {status['state']}"
+            raise StoreUnavailable(f"slots did not move: {why}")
+        time.sleep(_LOOK_S)
+
+
+def _bounds(slots: Iterable[int]) -> list[int]:
+    """The first and the last of each range of slots."""
+    return [bound for pair in ranges_of(slots) for bound in pair]
+
+
+def _is_unknown(error: resp.CommandRefused) -> bool:
+    return "unknown subcommand" in str(error).lower()
 
 
 def spread_slots(cluster: EmbeddedCluster, primaries: Sequence[ClusterNode]) -> None:
@@ -241,7 +272,7 @@ def spread_slots(cluster: EmbeddedCluster, primaries: Sequence[ClusterNode]) -> 
         try:
             move_at_once(cluster, slots, target)
         except resp.CommandRefused as error:
-            if "unknown subcommand" not in str(error).lower():
+            if not _is_unknown(error):
                 raise
             move_slots(cluster, slots, target)
 
@@ -310,12 +341,18 @@ def _login(node: ServerProcess) -> tuple[str, ...]:
 
 
 def _check_migration(source: ServerProcess) -> None:
-    """Fail if the last migration out of a node failed."""
-    jobs = source.command("CLUSTER", "GETSLOTMIGRATIONS")
-    assert isinstance(jobs, list)
-    for job in jobs[:1]:
+    """Fail if the last migration out of a node failed (Valkey)."""
+    for job in _jobs(source.command("CLUSTER", "GETSLOTMIGRATIONS"))[:1]:
+        if job.get("state") in ("failed", "cancelled"):
+            raise StoreUnavailable(f"slots did not move: {job.get('message', job)}")
+
+
+def _jobs(answer: resp.Reply) -> list[dict[str, str]]:
+    """Migrations, each by the names of its fields."""
+    assert isinstance(answer, list)
+    jobs = []
+    for job in answer:
         assert isinstance(job, list)
         texts = [resp.text(word) if isinstance(word, bytes) else str(word) for word in job]
-        fields = dict(zip(texts[::2], texts[1::2], strict=False))
-        if fields.get("state") in ("failed", "cancelled"):
-            raise StoreUnavailable(f"slots did not move: {fields.get('message', fields)}")
+        jobs.append(dict(zip(texts[::2], texts[1::2], strict=False)))
+    return jobs

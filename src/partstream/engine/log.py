@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 from partstream.engine.partition import Partition
 from partstream.engine.reading import read_entries
-from partstream.errors import OffsetOutOfRange, UnknownTopicId
+from partstream.errors import OffsetOutOfRange, PartstreamError, UnknownTopicId
+from partstream.store.barrier import Barrier
 from partstream.store.scripts import Script
 from partstream.store.store import Store
 
 _APPEND = Script("log/append")
+_BEGIN_EPOCH = Script("log/begin_epoch")
 _TRUNCATE = Script("log/truncate")
 _CHUNK_BYTES = 1 << 20
 _MOVED = -1
@@ -84,16 +86,25 @@ class Log:
         self._store = store
 
     def submit(
-        self, partition: Partition, batch: bytes, line: str, *, least_replicas: int = 0
+        self,
+        partition: Partition,
+        batch: bytes,
+        line: str,
+        *,
+        least_replicas: int = 0,
+        oldest: int | None = None,
     ) -> asyncio.Future[list[Any]] | None:
-        """Send a batch behind all that was sent to the same node, once, without waiting.
+        """Send a batch behind all that was sent to the same partition, once, without waiting.
 
-        The answer is for `appended`, an exception of it for `Store.mend`. None if the node has no
-        open link: await `Store.ready(partition.slot)` and try again.
+        The answer is for `appended`, an exception of it for `mend`. None if it has to wait: await
+        `ready` and try again.
+
+        `oldest` is the batch's smallest timestamp, where the topic bounds times and the caller has
+        not checked each record; without it the first record's stands for it.
         """
         keys = partition.keys
-        return self._store.submit(
-            partition.slot,
+        return self._store.courses.submit(
+            keys.log,
             "EVALSHA",
             _APPEND.sha,
             5,
@@ -103,7 +114,25 @@ class Log:
             keys.bell,
             line,
             least_replicas,
+            "" if oldest is None else oldest,
+            bell=keys.bell,
         )
+
+    async def ready(self, partition: Partition) -> None:
+        """Wait until `submit` may send: a link is open, and what went another way is answered.
+
+        Raises:
+            StoreUnavailable: the node cannot be reached.
+        """
+        await self._store.courses.ready(partition.keys.log)
+
+    async def mend(self, partition: Partition, error: BaseException) -> PartstreamError:
+        """Do what can be done about a failure of `submit`, and say what it means."""
+        return await self._store.mend(partition.keys.log, error)
+
+    def barrier(self, partition: Partition) -> Barrier:
+        """Confirms that the replicas in sync have what was appended to a partition."""
+        return self._store.barrier(partition.keys.log)
 
     async def append(
         self, partition: Partition, batch: bytes, *, line: str = ANY, least_replicas: int = 0
@@ -136,6 +165,18 @@ class Log:
             partition, "start", "end", "epoch", "total", "base"
         )
         return Bounds(int(start), int(end), int(epoch), int(total) - int(base))
+
+    async def begin_epoch(self, partition: Partition) -> int:
+        """The leader epoch of what would be appended now: it begins, if it has not yet.
+
+        Raises:
+            UnknownTopicId: the topic was deleted.
+        """
+        keys = partition.keys
+        epoch: int = await self._store.run(
+            _BEGIN_EPOCH, (keys.state,), (partition.topic_id, keys.bell), idempotent=True
+        )
+        return epoch
 
     async def epoch_end(self, partition: Partition, epoch: int) -> EpochEnd:
         """Where the records of a leader epoch end.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
+from partstream.config.common import INT64_MAX
+from partstream.config.numbers import is_whole
 from partstream.engine.log import Log
 from partstream.engine.partition import Partition
 from partstream.engine.times import offset_for_time
@@ -37,8 +40,10 @@ def timestamp_of(spec: OffsetSpec) -> int:
         InvalidRequest: it is no time.
     """
     if isinstance(spec, datetime):
-        return int(spec.timestamp() * 1000)
-    if isinstance(spec, int) and not isinstance(spec, bool) and spec >= 0:
+        # One without a time zone may be too near to the first or last year there is to have one.
+        with suppress(OverflowError, ValueError):
+            return int(spec.timestamp() * 1000)
+    if is_whole(spec) and 0 <= spec <= INT64_MAX:
         return spec
     raise InvalidRequest(
         f"offset spec {spec!r}: expected 'earliest', 'latest', a datetime, "

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from partstream.config.gateway import GatewayConfig
+from partstream.config.topic import TopicConfig
 from partstream.engine.groups.consumer_groups import ConsumerGroups
 from partstream.engine.log import Log
 from partstream.engine.partition import Topic
@@ -109,12 +110,15 @@ class Broker:
         await self.check_name(name)
         return await self.topics.create(name, partitions, self.topic_config(configs or {}))
 
-    def topic_config(self, configs: Mapping[str, object]) -> dict[str, object]:
-        """The configs of a new topic, with the gateway's defaults."""
-        config: dict[str, object] = {"partstream.partitioner": PARTITIONER}
-        if "message_max_bytes" in self.config.model_fields_set:
-            config["max.message.bytes"] = self.config.message_max_bytes
-        return {**config, **configs}
+    def topic_config(self, configs: Mapping[str, object]) -> TopicConfig:
+        """The configs of a new topic, above the gateway's defaults.
+
+        Raises:
+            InvalidConfig: a name is unknown or a value is refused.
+        """
+        return TopicConfig.from_overrides(
+            {"partstream.partitioner": PARTITIONER, **configs}, self.config.topic_defaults
+        )
 
     async def auto_create(self, name: str) -> Topic:
         """Create a topic that a client has asked for, unless another has done so meanwhile.

@@ -28,6 +28,7 @@ from partstream.gateway.tls import Certificates
 from partstream.gateway.unsent import Unsent
 from partstream.groups import patterns
 from partstream.groups.classic_events import Limits
+from partstream.groups.migration import Policy
 from partstream.metrics.hooks import Observer
 from partstream.store.store import Store
 
@@ -147,13 +148,19 @@ class Gateway:
         topics = Topics(store, max_age_ms=config.metadata_max_age_ms)
         self._closers.append(lambda: _close(topics))
         groups = ConsumerGroups(
-            store, topics, max_size=config.group_consumer_max_size, classic=_classic_limits(config)
+            store,
+            topics,
+            max_size=config.group_consumer_max_size,
+            max_metadata=config.offset_metadata_max_bytes,
+            classic=_classic_limits(config),
+            migration=Policy(config.group_consumer_migration_policy),
         )
         self._closers.append(groups.close)
         sweeper = Sweeper(
             store,
             topics,
             interval_ms=config.log_retention_check_interval_ms,
+            producer_id_expiration_ms=config.producer_id_expiration_ms,
             expire_offsets=groups.expire_offsets,
         )
         sweeper.start()

@@ -33,7 +33,7 @@ def use(engine: Callable[[str], Pattern], refusal: type[Exception]) -> None:
 def _compiled(pattern: str) -> Pattern:
     try:
         return _engine(pattern)
-    except _refusal as error:
+    except (_refusal, OverflowError, RecursionError) as error:  # as {10**20} and many brackets do
         raise InvalidRegularExpression(
             f"{pattern!r} is not a valid regular expression: {error}"
         ) from None
@@ -45,6 +45,8 @@ def check(pattern: str) -> None:
     Raises:
         InvalidRegularExpression: it is not; the message says where and why.
     """
+    if not isinstance(pattern, str):
+        raise InvalidRegularExpression(f"{pattern!r:.100}: expected a regular expression as str")
     _compiled(pattern)
 
 

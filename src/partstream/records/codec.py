@@ -124,7 +124,7 @@ def unfit(
     timestamp: object, key: object, value: object, headers: object, error: Exception
 ) -> SerializationError:
     """Name the part of a record that the C codec refused with `error`."""
-    if not isinstance(timestamp, int):
+    if not isinstance(timestamp, int) or isinstance(timestamp, bool):
         return SerializationError(
             f"timestamp must be an int, not {type(timestamp).__name__}: {timestamp!r:.100}"
         )
@@ -222,6 +222,21 @@ def decode(
     if from_offset > base_offset:
         return [record for record in records if record.offset >= from_offset]
     return records
+
+
+def oldest_timestamp(batch: bytes) -> int:
+    """The smallest timestamp of a batch that has records, ms: its header has only the largest.
+
+    Raises:
+        CorruptRecord, RecordTooLarge, UnsupportedCompressionType: it cannot be read.
+    """
+    head = header.parse(batch)
+    try:
+        reader = DefaultRecordBatch(_readable(batch, head, None, MAX_DECOMPRESSED))
+        oldest: int = min(record.timestamp for record in reader)
+    except (KafkaError, ValueError, OverflowError, MemoryError) as error:
+        raise CorruptRecord(str(error)) from error
+    return oldest
 
 
 def _where(topic: str, partition: int, base_offset: int) -> str:

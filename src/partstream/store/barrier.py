@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -40,24 +41,32 @@ class Confirmed:
     """How many replicas confirmed."""
 
 
+class BarrierKey(NamedTuple):
+    """What a barrier writes."""
+
+    key: str
+    asking: bool = False
+    """Whether its slot is on its way to the node: a write has to say that it knows (ASKING)."""
+
+
 class Barrier:
     """The barrier of one node."""
 
     def __init__(
         self,
         node: Node,
-        key: str,
+        key: BarrierKey,
         *,
         max_lag_ms: int,
         timeout_ms: int,
-        elsewhere: Callable[[Node, str, BaseException], Awaitable[str]],
+        elsewhere: Callable[[Node, str, BaseException], Awaitable[BarrierKey]],
         replicas_known: Callable[[Node], int],
         observer: Observer,
     ) -> None:
         """Make the barrier of a node.
 
         Args:
-            key: what it writes; its slot must be on the node.
+            key: what it writes; its slot must be on the node, or on its way there.
             max_lag_ms: a replica that has been silent for longer is not in sync.
             timeout_ms: how long the replicas may take.
             elsewhere: gives another key when the slot of this one is on the move.
@@ -66,16 +75,18 @@ class Barrier:
             observer: told of every round.
         """
         self._node = node
-        self._key = key
+        self._key, self._asking = key
         self._max_lag = max(1, max_lag_ms // 1000)
         self._timeout_ms = timeout_ms
         self._elsewhere = elsewhere
         self._replicas_known = replicas_known
         self._observer = observer
         self._link: Link | None = None
+        self._spoken_of: Link | None = None
+        """The link that is in the log, or that was there from the start."""
         self._waiting: dict[bool, asyncio.Future[Confirmed]] = {}
         self._task: asyncio.Task[None] | None = None
-        self._closed = False
+        self._end: PartstreamError | None = None
 
     async def confirm(
         self, *, token: str = "", least_replicas: int = 0, fsync: bool = False
@@ -88,12 +99,12 @@ class Barrier:
             fsync: wait for the append-only file of the primary too (WAITAOF).
 
         Raises:
-            NotEnoughReplicasAfterAppend: too few are in sync, they did not confirm, or another
-                history is written now.
+            NotEnoughReplicasAfterAppend: too few are in sync, they did not confirm, another
+                history is written now, or the node was replaced.
             StoreUnavailable: the node cannot be reached.
         """
-        if self._closed:
-            raise ClosedClient("the store is closed")
+        if self._end is not None:
+            raise self._ended()
         future = self._waiting.get(fsync)
         if future is None:
             future = self._waiting[fsync] = asyncio.get_running_loop().create_future()
@@ -112,16 +123,25 @@ class Barrier:
             )
         return confirmed
 
-    async def close(self) -> None:
-        """Fail whoever waits, and close the connection."""
-        self._closed = True
+    async def close(self, why: PartstreamError | None = None) -> None:
+        """Fail whoever waits, and close the connection.
+
+        Args:
+            why: what they are told, and whoever comes later. Default: the store is closed.
+        """
+        self._end = why or ClosedClient("the store was closed")
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         for future in self._waiting.values():
-            _settle(future, ClosedClient("the store was closed"))
+            _settle(future, self._ended())
         if self._link is not None:
             await self._link.close()
+
+    def _ended(self) -> PartstreamError:
+        """What is said after the end; each who hears it gets one of their own."""
+        end = self._end or ClosedClient("the store was closed")
+        return type(end)(*end.args)
 
     async def _run(self) -> None:
         while self._waiting:
@@ -136,7 +156,7 @@ class Barrier:
             except (RedisError, OSError) as error:
                 _settle(future, translate(error, str(self._node.address)))
             except asyncio.CancelledError:
-                _settle(future, ClosedClient("the store was closed"))
+                _settle(future, self._ended())
                 raise
             self._observer.barrier_waited(
                 str(self._node.address),
@@ -149,6 +169,10 @@ class Barrier:
             self._link = await self._node.open_link(REPLICAS)
         link = self._link
         token, in_sync = await self._write(link)
+        if self._spoken_of is not link:
+            if self._spoken_of is not None:
+                self._node.tell_reconnected("wait for replicas", token.decode())
+            self._spoken_of = link
         if in_sync < 0:
             in_sync = self._replicas_known(self._node)
         confirmed = 0
@@ -172,13 +196,12 @@ class Barrier:
         """Make the write, and ask who ought to have it."""
         for _ in range(_ATTEMPTS):
             try:
-                token, in_sync = await link.submit(
-                    "EVALSHA", _BARRIER.sha, 1, self._key, self._max_lag
-                )
+                submit = link.submit_asking if self._asking else link.submit
+                token, in_sync = await submit("EVALSHA", _BARRIER.sha, 1, self._key, self._max_lag)
             except SCRIPT_MISSING:
                 await reload_scripts(link)
             except (ASK, TRY_AGAIN) as error:  # MOVED too
-                self._key = await self._elsewhere(self._node, self._key, error)
+                self._key, self._asking = await self._elsewhere(self._node, self._key, error)
             else:
                 return token, in_sync
         raise StoreUnavailable(f"Redis at {self._node.address} takes no write for the barrier")

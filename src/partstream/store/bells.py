@@ -21,7 +21,7 @@ from partstream.errors import (
     StoreUnavailable,
 )
 from partstream.metrics.hooks import BELLS, Observer
-from partstream.store.dial import Dialer, RedisConnection, hang_up
+from partstream.store.dial import Dialer, RedisConnection, ask_replication, hang_up
 from partstream.store.node import Node
 from partstream.store.replies import ASK, translate
 from partstream.store.router import Router
@@ -58,6 +58,7 @@ class _Line:
         self._dialer = dialer
         self._bells = bells
         self._connection: RedisConnection | None = None
+        self._was_connected = False
         self._delay = _RETRY_S
         self._closing = False
         self._task = asyncio.create_task(self._run(), name=f"bells of {node.address}")
@@ -92,7 +93,7 @@ class _Line:
     async def _run(self) -> None:
         while True:
             try:
-                self._connection = await self._dialer.dial(self.node.address)
+                self._connection = await self._connect()
                 self._bells.observer.link_opened(str(self.node.address), BELLS)
                 await self._send("SSUBSCRIBE", *self.wanted)
                 while True:
@@ -111,6 +112,20 @@ class _Line:
             self._bells._place_all()
             await asyncio.sleep(self._delay)
             self._delay = min(self._delay * 2, _RETRY_MAX_S)
+
+    async def _connect(self) -> RedisConnection:
+        connection = await self._dialer.dial(self.node.address)
+        if not self._was_connected:
+            self._was_connected = True
+            return connection
+        try:
+            async with asyncio.timeout(_QUIET_S):
+                replication = await ask_replication(connection)
+        except BaseException:
+            await hang_up(connection)
+            raise
+        self.node.tell_reconnected("hear doorbells", replication.get("master_replid", ""))
+        return connection
 
     async def _next(self, connection: RedisConnection) -> list[Any]:
         """The next message. A server that says nothing for long is asked whether it is there."""

@@ -182,17 +182,36 @@ async def greet(connection: RedisConnection, address: Address) -> Greeting:
 
 async def identify(connection: RedisConnection) -> Identity | None:
     """Ask a server how it calls this connection; None if an ACL forbids that."""
+    reply = await _ask(connection, "CLIENT", "INFO")
+    if reply is None:
+        return None
+    fields = dict(word.split("=", 1) for word in reply.decode().split() if "=" in word)
+    return Identity(fields["id"], fields["addr"])
+
+
+async def ask_replication(connection: RedisConnection) -> dict[str, str]:
+    """What a server says of its replication (INFO); empty if an ACL forbids that."""
+    return info_fields(await _ask(connection, "INFO", "replication") or b"")
+
+
+def info_fields(answer: bytes) -> dict[str, str]:
+    """The lines of INFO."""
+    lines = answer.decode(errors="replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+async def _ask(connection: RedisConnection, *command: str) -> bytes | None:
+    """A server's answer; None if it refuses one."""
     try:
-        await connection.send_command("CLIENT", "INFO")
-        reply = await connection.read_response(disable_decoding=True)
+        await connection.send_command(*command)
+        reply: bytes = await connection.read_response(disable_decoding=True)
     except RedisError as error:
         if is_reply(error):
             return None
         raise StoreUnavailable(str(error)) from error
     except OSError as error:
         raise StoreUnavailable(str(error)) from error
-    fields = dict(word.split("=", 1) for word in reply.decode().split() if "=" in word)
-    return Identity(fields["id"], fields["addr"])
+    return reply
 
 
 def check_version(greeting: Greeting, address: Address) -> None:

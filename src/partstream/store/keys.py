@@ -6,7 +6,7 @@ may touch them together. `ns` is the namespace; two namespaces never meet.
 | key | type | content |
 |---|---|---|
 | `ns:{meta}:layout` | string | the layout version of the namespace |
-| `ns:{meta}:topics` | hash | topic name -> JSON: id, partitions, config, partitioner, version |
+| `ns:{meta}:topics` | hash | topic name -> JSON: id, partitions, config, defaults, version |
 | `ns:{meta}:pending` | hash | topic id -> JSON: partitions that are being made or unmade |
 | `ns:{meta}:groups` | hash | group id -> group type |
 | `ns:{meta}:producer-id` | string | the last producer id given out |
@@ -30,6 +30,7 @@ may touch them together. `ns` is the namespace; two namespaces never meet.
 | `ns:{g:GROUP}:offsets` | hash | partition -> offset, leader epoch, metadata, time |
 | `ns:{g:GROUP}:bell:MEMBER` | channel | rings when that member has something to do |
 | `ns:{tag}:barrier` | string | the write that WAIT waits for, one a node and namespace |
+| `ns:{tag}{ID}:barrier` | string | the same on a node whose first slot is on its way; soon gone |
 | `ns:{tag}:probe` | any, channel | what `doctor` tries commands and doorbells on; soon gone |
 | `ns:{meta}:imports` | hash | topic id and source -> the last entry imported from a plain stream |
 | `ns:{meta}:gateways` | hash | node id -> when it was last heard of, instance, address, rack |
@@ -168,9 +169,13 @@ class Keys:
             bell_prefix=prefix + "bell:",
         )
 
-    def barrier(self, slot: int) -> str:
-        """The key that the replica barrier writes on the node that holds `slot`."""
-        return f"{self.namespace}:{{{tag_of(slot)}}}:barrier"
+    def barrier(self, slot: int, own: str = "") -> str:
+        """The key that the replica barrier writes on the node that holds `slot`.
+
+        Args:
+            own: makes it a key that nobody else writes.
+        """
+        return f"{self.namespace}:{{{tag_of(slot)}}}{f'{{{own}}}' if own else ''}:barrier"
 
     def probe(self, slot: int) -> str:
         """The key, and the channel, that `doctor` tries things on, on the node of `slot`."""

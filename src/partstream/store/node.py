@@ -9,8 +9,16 @@ from functools import partial
 
 from partstream.errors import OutcomeUnknown, StoreUnavailable
 from partstream.metrics.hooks import COMMANDS, Observer
-from partstream.store.dial import Dialer, Greeting, Identity, greet, hang_up, identify
-from partstream.store.link import Link
+from partstream.store.dial import (
+    Dialer,
+    Greeting,
+    Identity,
+    greet,
+    hang_up,
+    identify,
+    info_fields,
+)
+from partstream.store.link import Link, ignore
 from partstream.store.replies import translate
 from partstream.store.scripts import every_script
 from partstream.store.target import Address
@@ -113,10 +121,24 @@ class Node:
     def _learn_history(self, asking: asyncio.Future[bytes]) -> dict[str, str]:
         if asking.exception() is not None:
             return {}
-        lines = asking.result().decode(errors="replace").splitlines()
-        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        fields = info_fields(asking.result())
         self.history = fields.get("master_replid", "")
         return fields
+
+    def tell_reconnected(self, purpose: str, history: str) -> None:
+        """Say in the log that a connection beside the shared link was lost, and is there again.
+
+        Args:
+            purpose: what it is there to do.
+            history: the server's replication ID now; empty where INFO is refused.
+        """
+        _logger.info(
+            "reconnected to Redis at %s to %s, %s (replication ID %s)",
+            self.address,
+            purpose,
+            self._slots(self),
+            history[:_SHOWN] or "unknown",
+        )
 
     async def ask_history(self) -> dict[str, str]:
         """What INFO says of replication; empty where it is refused.
@@ -187,7 +209,7 @@ class Node:
 def load_scripts(link: Link) -> None:
     """Have the server know every script before whatever is sent on this link next."""
     for script in every_script():
-        link.submit("SCRIPT", "LOAD", script.source).add_done_callback(_ignore)
+        ignore(link.submit("SCRIPT", "LOAD", script.source))
 
 
 async def reload_scripts(link: Link) -> None:
@@ -201,8 +223,3 @@ async def reload_scripts(link: Link) -> None:
     for result in await asyncio.gather(*loading, return_exceptions=True):
         if isinstance(result, Exception):
             raise translate(result, f"Redis at {link.address}") from result
-
-
-def _ignore(future: asyncio.Future[object]) -> None:
-    if not future.cancelled():
-        future.exception()

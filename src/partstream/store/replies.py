@@ -43,6 +43,9 @@ _BY_PREFIX: tuple[tuple[str, type[errors.PartstreamError]], ...] = (
     ("WRONGPASS", errors.StoreAuthenticationFailed),
     ("MISCONF", errors.StoreUnavailable),
     ("NOREPLICAS", errors.NotEnoughReplicas),
+    # Of a primary that became one after the write, and has lost it perhaps.
+    ("WAIT cannot be used with replica", errors.NotEnoughReplicasAfterAppend),
+    ("WAITAOF cannot be used with replica", errors.NotEnoughReplicasAfterAppend),
     ("UNBLOCKED", errors.OutcomeUnknown),
     ("BUSY ", errors.StoreUnavailable),
 )

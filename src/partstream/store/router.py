@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from partstream.errors import ClosedClient, StoreUnavailable
@@ -13,7 +13,7 @@ from partstream.store.announcements import Announcements
 from partstream.store.dial import Dialer
 from partstream.store.node import Node
 from partstream.store.replies import ASK, MOVED
-from partstream.store.slots import SLOTS, ranges_text
+from partstream.store.slots import SLOTS, ranges_text, slot_of
 from partstream.store.target import Address, Kind, Target
 from partstream.store.topology import discover
 
@@ -34,6 +34,8 @@ class Router:
         self.is_cluster = False
         self.on_change: Callable[[], None] | None = None
         """Called when slots are found to be elsewhere than was known."""
+        self.on_leave: Callable[[Node], Awaitable[None]] | None = None
+        """Called with a node that is used no more."""
         self._target = target
         self._dialer = dialer
         self._timeout = timeout
@@ -41,6 +43,8 @@ class Router:
         self._nodes: dict[Address, Node] = {}
         self._by_slot: list[Node | None] = [None] * SLOTS
         self._replicas: dict[Address, tuple[Address, ...]] = {}
+        self._asked: dict[str, Node] = {}
+        """Keys whose slot is half moved, and the node that its owner has named (ASK)."""
         self._refreshing: asyncio.Task[None] | None = None
         self._announcements = Announcements(lambda: self._by_slot, observer)
 
@@ -54,6 +58,29 @@ class Router:
         if node is None:
             raise StoreUnavailable(f"no node of the cluster holds slot {slot}")
         return node
+
+    def asked(self, key: str) -> Node | None:
+        """The node that has a key already, though its slot is another's yet."""
+        return self._asked.get(key)
+
+    def holder(self, key: str) -> Node:
+        """The node that has a key, as far as is known: mostly the primary of its slot.
+
+        Raises:
+            StoreUnavailable: no node holds the slot.
+        """
+        return self._asked.get(key) or self.node(slot_of(key))
+
+    def found(self, key: str, node: Node | None) -> None:
+        """Note which node has a key, where the primary of its slot has named another (ASK).
+
+        Args:
+            node: None if it is the primary again, or if nobody knows.
+        """
+        if node is not None:
+            self._asked[key] = node
+        elif self._asked:
+            self._asked.pop(key, None)
 
     @property
     def primaries(self) -> tuple[Node, ...]:
@@ -81,6 +108,10 @@ class Router:
             raise StoreUnavailable(f"Redis at {node.address} holds no slots any more")
         return random.choice(choices)
 
+    def slot_coming_to(self, node: Node) -> int | None:
+        """A slot that is on its way to a node, if one is known."""
+        return next((slot_of(key) for key, asked in self._asked.items() if asked is node), None)
+
     async def refresh(self) -> None:
         """Learn the map anew; callers at the same time share one look."""
         if self._refreshing is None or self._refreshing.done():
@@ -96,6 +127,7 @@ class Router:
     def moved(self, error: MOVED, asked: Node) -> None:
         """Note that one slot is elsewhere than on the node that was asked."""
         self._by_slot[error.slot_id] = self.pointed_to(error, asked)
+        self._arrived()
         self._announcements.changed()
         if self.on_change is not None:
             self.on_change()
@@ -127,13 +159,25 @@ class Router:
             by_slot[first : last + 1] = [node] * (last - first + 1)
         changed = by_slot != self._by_slot
         self._by_slot, self._replicas = by_slot, replicas
+        self._arrived()
         if changed:
             self._announcements.changed()
         if changed and self.on_change is not None:
             self.on_change()
         self.is_cluster = layout.is_cluster
-        for address in [address for address in self._nodes if address not in replicas]:
-            await self._nodes.pop(address).close()
+        # A new primary is in use before its first slot is its own.
+        kept = {*replicas, *(node.address for node in self._asked.values())}
+        for address in [address for address in self._nodes if address not in kept]:
+            node = self._nodes.pop(address)
+            if self.on_leave is not None:
+                await self.on_leave(node)
+            await node.close()
+
+    def _arrived(self) -> None:
+        """Forget what was half moved, and is not any more."""
+        for key, node in tuple(self._asked.items()):
+            if self._by_slot[slot_of(key)] is node:
+                del self._asked[key]
 
     def _at(self, address: Address) -> Node:
         node = self._nodes.get(address)

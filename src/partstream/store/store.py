@@ -23,7 +23,9 @@ from partstream.errors import (
 from partstream.metrics.hooks import SILENT, Observer
 from partstream.store.admission import check_info, check_layout
 from partstream.store.barrier import Barrier
+from partstream.store.barriers import Barriers
 from partstream.store.bells import Bells
+from partstream.store.courses import Courses
 from partstream.store.dial import Dialer, Greeting, greet, hang_up
 from partstream.store.keys import Keys
 from partstream.store.link import Argument, Link
@@ -67,8 +69,15 @@ class Store:
         )
         self.router = Router(target, dialer, timeout=timeout, observer=observer)
         self.bells = Bells(self.router, dialer, observer)
-        self._replica_lag_time_max_ms = replica_lag_time_max_ms
-        self._barriers: dict[Node, Barrier] = {}
+        self.courses = Courses(self.router)
+        """For those that send one command behind the other, and keep them in order."""
+        self._barriers = Barriers(
+            self.router,
+            self.keys,
+            max_lag_ms=replica_lag_time_max_ms,
+            timeout_ms=min(request_timeout_ms // 2, 5_000),
+            observer=observer,
+        )
         self._lease: Lease | None = None
         self._behind: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -152,22 +161,23 @@ class Store:
         return await self._call(key, command, idempotent)
 
     def submit(self, slot: int, *command: Argument) -> asyncio.Future[Any] | None:
-        """Send a command once, behind all earlier ones to that node, and do not retry it.
+        """Send a command once to the primary of a slot, without waiting, and do not retry it.
 
-        For callers that keep an order of their own (the log). The future fails with redis-py's
-        errors; hand them to `mend`. None when no link to the node is open yet: await `ready`.
+        The future fails with redis-py's errors: `execute` says more of them, and does what they
+        ask for. None when no link to the node is open yet.
         """
         link = self.router.node(slot).ready
         return None if link is None else link.submit(*command)
 
-    async def ready(self, slot: int) -> None:
-        """Open the link to the node of a slot if need be."""
-        await self.router.node(slot).link()
+    async def mend(self, key: str, error: BaseException) -> PartstreamError:
+        """Do what a failed command asks for (follow a move, load scripts) and translate it.
 
-    async def mend(self, slot: int, error: BaseException) -> PartstreamError:
-        """Do what a failed command asks for (follow a move, load scripts) and translate it."""
+        Args:
+            key: that of the command.
+            error: as the future of `courses.submit` has it.
+        """
         try:
-            node = self.router.node(slot)
+            node = self.router.holder(key)
             await self._mend(node, error)
         except PartstreamError as failure:
             # That Redis is still away says nothing of what became of the command.
@@ -187,23 +197,15 @@ class Store:
         """
         token, _, replicas = written.decode().partition(":")
         if replicas != "0":
-            await self.barrier(slot_of(key)).confirm(token=token)
+            await self.barrier(key).confirm(token=token)
 
-    def barrier(self, slot: int) -> Barrier:
-        """The replica barrier of the node that holds a slot."""
-        node = self.router.node(slot)
-        barrier = self._barriers.get(node)
-        if barrier is None:
-            barrier = self._barriers[node] = Barrier(
-                node,
-                self.keys.barrier(slot),
-                max_lag_ms=self._replica_lag_time_max_ms,
-                timeout_ms=min(self.request_timeout_ms // 2, 5_000),
-                elsewhere=self._barrier_key,
-                replicas_known=self.router.replicas_of,
-                observer=self.observer,
-            )
-        return barrier
+    def barrier(self, key: str) -> Barrier:
+        """The replica barrier of the node that has a key.
+
+        Raises:
+            StoreUnavailable: no node holds the key's slot.
+        """
+        return self._barriers.of(key)
 
     def placement(self, key: str) -> Placement:
         """The node that holds a key, and its replicas."""
@@ -252,7 +254,7 @@ class Store:
             task.cancel()
         await asyncio.gather(*self._behind, return_exceptions=True)
         await self.bells.close()
-        await asyncio.gather(*(barrier.close() for barrier in self._barriers.values()))
+        await self._barriers.close()
         await self.router.close()
         if self._lease is not None:
             lease, self._lease = self._lease, None
@@ -269,11 +271,13 @@ class Store:
             try:
                 node = node or self.router.node(slot)
                 link = node.ready or await self._open(node, deadline)
-                if redirect is not None:
-                    _ignore(link.submit("ASKING"))
-                return await link.submit(*command)
+                submit = link.submit if redirect is None else link.submit_asking
+                answer = await submit(*command)
             except (RedisError, PartstreamError) as error:
                 redirect, failure = None, error
+            else:
+                self.router.found(key, redirect)
+                return answer
             if self._closed and isinstance(failure, StoreUnavailable):
                 raise ClosedClient("the store was closed meanwhile") from failure
             now = loop.time()
@@ -284,6 +288,7 @@ class Store:
             self.observer.request_retried(str(node.address) if node else "?", _name(failure))
             if isinstance(failure, ASK) and not isinstance(failure, MOVED) and node is not None:
                 redirect = self.router.pointed_to(failure, node)
+                self.router.found(key, redirect)  # so that it stays in use
             else:
                 await self._mend_until(deadline, node, failure)
             # Two nodes that point at one another, or lose their scripts, would keep us spinning.
@@ -334,14 +339,6 @@ class Store:
         elif isinstance(error, (StoreUnavailable, *PASSING)):
             await self.router.refresh()
 
-    async def _barrier_key(self, node: Node, key: str, error: BaseException) -> str:
-        """Another key for the barrier of a node: the slot of the one it had is on the move."""
-        if isinstance(error, MOVED):
-            self.router.moved(error, node)
-            await self.router.refresh()
-        slot = self.router.any_slot(node, other_than=slot_of(key))
-        return self.keys.barrier(slot)
-
 
 def _is_passing(error: BaseException) -> bool:
     """Whether the server did nothing, and the same command may be sent again."""
@@ -361,7 +358,8 @@ def _told(node: Node | None, error: BaseException) -> PartstreamError:
     if isinstance(error, MOVED):
         return StoreUnavailable(f"slot {error.slot_id} has moved away from {node.address}")
     if isinstance(error, ASK):
-        return StoreUnavailable(f"slot {error.slot_id} is moving away from {node.address}")
+        there = Address(error.host or node.address.host, error.port)
+        return StoreUnavailable(f"slot {error.slot_id} is half moved, to {there}")
     if isinstance(error, SCRIPT_MISSING):
         return StoreUnavailable(f"Redis at {node.address} had lost its scripts")
     return translate(error, f"Redis at {node.address}")
@@ -385,7 +383,3 @@ def _ready(node: Node) -> Link:
     if link is None:
         raise StoreUnavailable(f"the connection to Redis at {node.address} is lost")
     return link
-
-
-def _ignore(future: asyncio.Future[Any]) -> None:
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -9,10 +9,11 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from partstream.client.arguments import check_callback, seconds
 from partstream.client.committer import Callback, Named
 from partstream.client.consumer import Consumer as AsyncConsumer
 from partstream.client.context import Context
-from partstream.client.listener import RebalanceListener
+from partstream.client.listener import RebalanceListener, check_listener
 from partstream.config.consumer import ConsumerConfig
 from partstream.errors import IllegalState, PartstreamError
 from partstream.model import OffsetAndMetadata, Record, TopicPartition
@@ -97,6 +98,7 @@ class Consumer(Context):
         Arguments and errors are those of `partstream.aio.Consumer.subscribe`; the listener's
         methods must not be `async def`.
         """
+        check_listener(listener)
         bridge = None if listener is None else _Bridge(listener, self._errands)
         self._call(self._consumer.subscribe(topics, pattern=pattern, listener=bridge))
 
@@ -107,7 +109,7 @@ class Consumer(Context):
         """
         opened = self._consumer.opened
         most = self.config.max_poll_records if max_records is None else max_records
-        self._fill(most, timeout)
+        self._fill(most, seconds(timeout))
         # Handed out on this thread: an interrupt before this line loses no record.
         return opened.poller.take_all()
 
@@ -130,6 +132,8 @@ class Consumer(Context):
         Arguments and errors are those of `partstream.aio.Consumer.commit_async`.
         """
 
+        check_callback(callback, "callback")
+
         def leave(named: Named, error: PartstreamError | None) -> None:
             assert callback is not None
             self._errands.leave(functools.partial(callback, named, error))
@@ -149,7 +153,7 @@ class Consumer(Context):
         Args:
             timeout: seconds for the good-byes; after that it just disconnects.
         """
-        self._close(self._consumer.close(timeout))
+        self._close(self._consumer.close(seconds(timeout)))
 
     def __exit__(
         self,

@@ -20,5 +20,7 @@ class Promise(NamedTuple):
 
     may_lose: bool = False
     """Whether Redis may take back what it acknowledged; then it has to be noticed."""
+    may_lose_commits: bool = False
+    """Whether that goes for what groups have committed, too, of which nobody is told."""
     settle_s: float = 30.0
     """How long after the last fault everything has to be at work again."""

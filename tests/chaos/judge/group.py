@@ -13,6 +13,7 @@ from tests.chaos.history import (
     Converged,
     Owning,
     Read,
+    Rewound,
     Told,
 )
 from tests.chaos.judge.anomaly import Anomaly, Promise
@@ -35,7 +36,7 @@ def one_owner(seen: View) -> Iterator[Anomaly]:
 
 def committed_was_read(seen: View) -> Iterator[Anomaly]:
     """Everything below a committed offset was handed out to a member of the group."""
-    members = {event.client for event in seen.of(Began) if event.role == "member"}
+    members = _members(seen)
     read: dict[int, set[tuple[int, str]]] = defaultdict(set)
     for event in seen.of(Read):
         if event.client in members:
@@ -58,6 +59,18 @@ def committed_was_read(seen: View) -> Iterator[Anomaly]:
             yield Anomaly(
                 "committed unread",
                 f"{committed} is committed in partition {partition}, which ends at {end.end}",
+            )
+
+
+def caught_up(seen: View) -> Iterator[Anomaly]:
+    """In the end the group has committed all that the log holds."""
+    for partition, end in seen.ends.items():
+        committed = seen.committed.get(partition, 0)
+        if committed < end.end and seen.rows[partition]:
+            yield Anomaly(
+                "stopped short",
+                f"group {seen.group} has committed {committed} in partition {partition}, which "
+                f"ends at {end.end}",
             )
 
 
@@ -88,10 +101,12 @@ def commits_behind_reads(seen: View) -> Iterator[Anomaly]:
 
 
 def commits_last(seen: View, promise: Promise) -> Iterator[Anomaly]:
-    """An accepted commit never goes back: not to the next commit, nor to the next owner."""
-    if promise.may_lose:
+    """An accepted commit never goes back, but with the log, of which a member is told then: not to
+    the next commit, nor to the next owner, nor in the end.
+    """
+    if promise.may_lose_commits:
         return
-    book = _Book()
+    book, members = _Book(), _members(seen)
     for event in seen.events:
         match event:
             case CommitBegun():
@@ -104,12 +119,14 @@ def commits_last(seen: View, promise: Promise) -> Iterator[Anomaly]:
                     event.position,
                     f"{event.client} was to begin at {event.position}",
                 )
-            case Told():
-                book.truncate(event)
+            case Told() | Rewound() if event.client in members:
+                book.truncate(event.partition, event.offset)
             case _:
                 pass
-    for partition, offset in seen.committed.items():
-        yield from book.compare(partition, offset, f"in the end {offset} is committed")
+    for partition in book.partitions:
+        offset = seen.committed.get(partition, -1)
+        what = "nothing" if offset < 0 else str(offset)
+        yield from book.compare(partition, offset, f"in the end {what} is committed")
 
 
 class _Book:
@@ -120,6 +137,11 @@ class _Book:
         self._begun: dict[tuple[str, int], list[CommitBegun]] = defaultdict(list)
         self._floors: dict[CommitBegun, tuple[int, str]] = {}
         """What had been accepted before a commit was begun: it must not be less."""
+
+    @property
+    def partitions(self) -> list[int]:
+        """Those in which something was accepted."""
+        return list(self._farthest)
 
     def begin(self, commit: CommitBegun) -> None:
         self._begun[commit.client, commit.number].append(commit)
@@ -141,16 +163,27 @@ class _Book:
         if floor is not None and offset < floor[0]:
             yield _went_back(partition, floor, what)
 
-    def truncate(self, told: Told) -> None:
-        """The log went back, to what was acknowledged at the least: commits may follow it."""
-        floor = self._farthest.get(told.partition)
-        if floor is not None and told.offset < floor[0]:
-            self._farthest[told.partition] = (told.offset, floor[1])
-            self._floors = {
-                commit: at
-                for commit, at in self._floors.items()
-                if commit.partition != told.partition
-            }
+    def truncate(self, partition: int, offset: int) -> None:
+        """The log went back, to what was acknowledged at the least: commits may follow it.
+
+        So may the next one after a commit that is on its way, and is accepted all the same.
+        """
+        floor = self._farthest.get(partition)
+        if floor is not None and offset < floor[0]:
+            self._farthest[partition] = (offset, floor[1])
+        for key, commits in self._begun.items():
+            self._begun[key] = [
+                commit
+                for commit in commits
+                if commit.partition != partition or commit.offset <= offset
+            ]
+        self._floors = {
+            commit: at for commit, at in self._floors.items() if commit.partition != partition
+        }
+
+
+def _members(seen: View) -> set[str]:
+    return {event.client for event in seen.of(Began) if event.role == "member"}
 
 
 def _went_back(partition: int, floor: tuple[int, str], then: str) -> Anomaly:
@@ -166,9 +199,11 @@ def settled(seen: View, promise: Promise) -> Iterator[Anomaly]:
         return
     converged = seen.of(Converged)
     if not converged:
-        yield Anomaly("not converged", "a group did not come to rest after the last fault")
+        yield Anomaly(
+            "not converged", f"group {seen.group} did not come to rest after the last fault"
+        )
     elif converged[0].after > promise.settle_s:
         yield Anomaly(
             "not converged",
-            f"group {converged[0].group} took {converged[0].after:.1f} s after the last fault",
+            f"group {seen.group} took {converged[0].after:.1f} s after the last fault",
         )

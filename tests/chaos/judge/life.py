@@ -14,6 +14,7 @@ from tests.chaos.history import (
     Crashed,
     Failed,
     Leaked,
+    Linked,
     Memory,
     Sent,
     Stuck,
@@ -23,6 +24,8 @@ from tests.chaos.judge.view import View, short
 
 _GROWTH_KB = 48 * 1024
 """A worker may grow by so much after its first third."""
+_LINKS = 3
+"""Connections of a client to a primary: for commands, for its replicas, and for bells."""
 
 
 def nobody_crashed(seen: View) -> Iterator[Anomaly]:
@@ -55,19 +58,20 @@ def nobody_is_stuck(seen: View) -> Iterator[Anomaly]:
 
 
 def producers_go_on(seen: View, promise: Promise) -> Iterator[Anomaly]:
-    """What is sent after the last fault is acknowledged in time."""
+    """What is sent after the last fault is acknowledged, and what waited before it in time."""
     if seen.calm is None:
         return
     sent_at = {event.value: event.at for event in seen.of(Sent)}
     first: dict[str, float] = {}
     for ack in seen.of(Acked):
-        if sent_at.get(ack.value, 0.0) >= seen.calm:
+        if ack.at >= seen.calm:
             first.setdefault(ack.client, ack.at)
+    of_calm = {ack.client for ack in seen.of(Acked) if sent_at.get(ack.value, 0.0) >= seen.calm}
     living = {sent.client for sent in seen.of(Sent) if sent.at >= seen.calm}
     for client in sorted(living):
         if seen.killed_at(client) is not None:
             continue
-        if client not in first:
+        if client not in of_calm:
             yield Anomaly("stuck", f"{client} had nothing acknowledged after the last fault")
         elif first[client] - seen.calm > promise.settle_s:
             yield Anomaly(
@@ -84,6 +88,28 @@ def nothing_leaked(seen: View) -> Iterator[Anomaly]:
             yield Anomaly(
                 "leaked",
                 f"{event.where}: {event.tasks} tasks, {event.connections} connections {event.what}",
+            )
+
+
+def connections_are_few(seen: View) -> Iterator[Anomaly]:
+    """When all is calm, a client has its few connections to primaries, and none to anybody else.
+
+    Whoever has had nothing to say may not have heard yet that a primary was replaced: then it has
+    no connection to the one that took over.
+    """
+    ended = {event.client: event.at for event in seen.of(Closed)}
+    links = seen.of(Linked)
+    pairs = {(event.client, event.server) for event in links}
+    for event in links:
+        most = 0 if (event.client, event.follows) in pairs else _LINKS
+        gone_at = ended.get(event.client, seen.killed_at(event.client))
+        if gone_at is not None and gone_at < event.at:
+            most = 0
+        if event.connections > most:
+            role = f", a replica of {event.follows}" if event.follows else ""
+            yield Anomaly(
+                "leaked",
+                f"{event.client} has {event.connections} connections to {event.server}{role}",
             )
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from math import inf
 
 from tests.chaos.history import Acked, Began, Failed, LossSeen, Sent, Stored
 from tests.chaos.judge.anomaly import Anomaly, Promise
 from tests.chaos.judge.view import View, short
+
+_GIVEN_UP = "_MSG_TIMED_OUT"
+"""How librdkafka calls it that a record was not acknowledged within delivery.timeout.ms."""
 
 
 def dense(seen: View) -> Iterator[Anomaly]:
@@ -37,23 +42,45 @@ def dense(seen: View) -> Iterator[Anomaly]:
 
 
 def sent_once(seen: View) -> Iterator[Anomaly]:
-    """The log holds nothing that was not sent; an idempotent producer's records once."""
+    """The log holds nothing that was not sent; an idempotent producer's records once.
+
+    But librdkafka, when it gives records up, begins a new epoch, and sends all that is unanswered
+    once more in it, whether it was written or not.
+    """
     sent = {event.value: event for event in seen.of(Sent)}
     refused = {event.value for event in seen.of(Failed) if event.certain}
     idempotent = {event.client for event in seen.of(Began) if event.idempotent}
+    fresh_starts = _fresh_starts(seen)
     places: dict[str, list[Stored]] = defaultdict(list)
     for rows in seen.rows.values():
         for row in rows:
             places[row.value].append(row)
     for value, found in places.items():
         event = sent.get(value)
-        where = ", ".join(f"{row.partition}@{row.offset}" for row in found)
+        where = ", ".join(f"{row.partition}@{row.offset} ({row.producer})" for row in found)
         if event is None or event.key != found[0].key:
             yield Anomaly("phantom", f"{short(value)} is at {where}, and nobody sent it so")
         elif value in refused:
             yield Anomaly("phantom", f"{short(value)} was refused, and is at {where}")
         elif len(found) > 1 and event.client in idempotent:
-            yield Anomaly("duplicate", f"{short(value)} is at {where}")
+            epochs = {row.producer for row in found}
+            if len(epochs) < len(found) or value not in fresh_starts:
+                yield Anomaly("duplicate", f"{short(value)} is at {where}")
+
+
+def _fresh_starts(seen: View) -> set[str]:
+    """What was on its way when its producer, one of librdkafka's, gave something up."""
+    given_up: dict[str, list[float]] = defaultdict(list)
+    for failed in seen.of(Failed):
+        if failed.error == _GIVEN_UP:
+            insort(given_up[failed.client], failed.at)
+    until = {event.value: event.at for event in seen.events if isinstance(event, Acked | Failed)}
+    return {
+        sent.value
+        for sent in seen.of(Sent)
+        for times in (given_up.get(sent.client, []),)
+        if bisect_left(times, sent.at) < bisect_right(times, until.get(sent.value, inf))
+    }
 
 
 def ordered(seen: View) -> Iterator[Anomaly]:
@@ -63,7 +90,7 @@ def ordered(seen: View) -> Iterator[Anomaly]:
     homes: dict[str, int] = {}
     for partition, rows in seen.rows.items():
         latest: dict[str, tuple[int, Stored]] = {}
-        for row in rows:
+        for row in _first_of_each(rows):
             if homes.setdefault(row.key, partition) != partition:
                 yield Anomaly(
                     "reordered", f"key {row.key} is in {homes[row.key]} and in {partition}"
@@ -80,6 +107,14 @@ def ordered(seen: View) -> Iterator[Anomaly]:
                 )
             else:
                 latest[client] = (at, row)
+
+
+def _first_of_each(rows: list[Stored]) -> Iterable[Stored]:
+    """Rows without those that repeat one before, of which `sent_once` judges."""
+    first: dict[str, Stored] = {}
+    for row in rows:
+        first.setdefault(row.value, row)
+    return first.values()
 
 
 def kept(seen: View, promise: Promise) -> Iterator[Anomaly]:

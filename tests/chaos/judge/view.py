@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from tests.chaos.history import Began, Calm, Committed, Converged, Event, Killed, LogEnd, Stored
-from tests.chaos.names import GROUP
 
 E = TypeVar("E")
 
@@ -24,6 +23,10 @@ class View:
     """The same as it was read."""
     ends: dict[int, LogEnd] = field(default_factory=dict)
     calm: float | None = None
+    group: str = ""
+    """Whose view it is, if it is one group's."""
+    committed: dict[int, int] = field(default_factory=dict)
+    """Partition -> what is committed at the end; in a group's view."""
     _values: dict[int, set[str]] = field(default_factory=dict)
     killed: dict[str, float] = field(default_factory=dict)
 
@@ -31,15 +34,10 @@ class View:
         """The events of one kind, in order."""
         return [event for event in self.events if isinstance(event, kind)]
 
-    @property
-    def committed(self) -> dict[int, int]:
-        """Partition -> what is committed at the end."""
-        return {event.partition: event.offset for event in self.of(Committed)}
-
     def groups(self) -> list[str]:
-        """The groups that there are; one that has committed has had members."""
+        """The groups that there are: those that have had members, or have offsets."""
         names = {event.group for event in self.of(Began) if event.role == "member"}
-        return sorted(names | {event.group for event in self.of(Committed)}) or [GROUP]
+        return sorted(names | {event.group for event in self.of(Committed)})
 
     def of_group(self, name: str) -> View:
         """The same without what concerns other groups alone."""
@@ -48,9 +46,11 @@ class View:
             for event in self.of(Began)
             if event.role == "member" and event.group != name
         }
-        return replace(
-            self, events=[event for event in self.events if _concerns(event, name, others)]
-        )
+        events = [event for event in self.events if _concerns(event, name, others)]
+        committed = {
+            event.partition: event.offset for event in events if isinstance(event, Committed)
+        }
+        return replace(self, events=events, group=name, committed=committed)
 
     def killed_at(self, client: str) -> float | None:
         """When a client was ended by a fault, itself or with its worker."""

@@ -32,6 +32,11 @@ def test_what_is_no_place(text: str) -> None:
     assert parse_place(text) is None
 
 
+@pytest.mark.parametrize("text", ["9" * 19, "-" + "9" * 5000, "9" * 9 + "d", "9" * 5000 + "s"])
+def test_what_lies_beyond_all_places(text: str) -> None:
+    assert parse_place(text) is None
+
+
 def test_so_long_ago() -> None:
     place = parse_place("2h")
     assert place is not None

@@ -63,7 +63,13 @@ class PartitionModel:
     # As `Log`.
 
     def submit(
-        self, _: Partition, batch: bytes, line: str, *, least_replicas: int = 0
+        self,
+        _: Partition,
+        batch: bytes,
+        line: str,
+        *,
+        least_replicas: int = 0,
+        oldest: int | None = None,
     ) -> asyncio.Future[Any] | None:
         if self.rng.random() < self.trouble / 4:
             return None
@@ -82,15 +88,15 @@ class PartitionModel:
         await self._sometimes_fail()
         return Bounds(0, len(self.state.values), self.state.epochs[-1][0], 0)
 
-    # As `Store`.
-
-    async def mend(self, _: int, error: BaseException) -> errors.PartstreamError:
+    async def mend(self, _: Partition, error: BaseException) -> errors.PartstreamError:
         await asyncio.sleep(0)
         assert isinstance(error, errors.PartstreamError)
         return error
 
-    async def ready(self, _: int) -> None:
+    async def ready(self, _: Partition) -> None:
         await self._sometimes_fail()
+
+    # As `Store`.
 
     async def run(self, script: Script, *_: object, idempotent: bool) -> list[Any]:
         assert script.name == "store/next"

@@ -96,6 +96,16 @@ def test_a_queue_that_is_closed_begins_no_batch() -> None:
     assert len(bench.queue.ready) == 1
 
 
+def test_an_open_batch_takes_records_after_the_last_has_begun() -> None:
+    bench = Bench()
+    assert bench.put()
+    bench.queue.begin_no_more()
+    assert bench.put()
+    assert bench.queue.seal()
+    with pytest.raises(ClosedClient):
+        bench.put()
+
+
 def test_batches_are_put_back_in_front() -> None:
     bench = Bench(batch_size=0)
     for _ in range(4):

@@ -135,6 +135,24 @@ def test_records_before_one_that_cannot_be_deserialized_are_handed_out() -> None
             rig.buffer.take(9)
 
 
+@pytest.mark.parametrize("step", ["decode", "deserialize"])
+def test_whatever_fails_loses_no_record(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    rig = Rig(value_deserializer=bytes.decode)
+    rig.add(batch(0, 3), batch(3, 2))
+    for most in (2, 9):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"partstream.client.buffer.{step}", _no_memory)
+            if step == "deserialize" or most == 2:
+                with pytest.raises(MemoryError):
+                    rig.buffer.take(most)
+        assert rig.offsets(most) == ([0, 1] if most == 2 else [2])
+    assert rig.offsets(9) == [3, 4]
+
+
+def _no_memory(*_: object, **__: object) -> None:
+    raise MemoryError
+
+
 def test_what_is_given_back_is_not_deserialized_twice() -> None:
     rig = Rig(value_deserializer=lambda raw: raw + b"!")
     rig.add(batch(0, 3))

@@ -10,29 +10,74 @@ from partstream.config.consumer import ConsumerConfig
 from partstream.engine.groups import ConsumerGroups
 from partstream.model import OffsetAndMetadata
 
+AT_7 = {("t", 0): OffsetAndMetadata(7)}
+AT_9 = {("t", 0): OffsetAndMetadata(9)}
+
 
 class Groups:
-    """Takes every commit, and wakes who waits for it before the commit's task has ended."""
+    """Takes commits, and holds them up while it is told to."""
 
     def __init__(self) -> None:
-        self.taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.taken: list[Any] = []
+        self.came = asyncio.Event()
+        self.open = asyncio.Event()
+        self.open.set()
 
-    async def commit(self, *_: Any, **__: Any) -> None:
-        self.taken.set_result(None)
+    async def commit(self, _: str, offsets: Any, **__: Any) -> None:
+        self.came.set()
+        await self.open.wait()
+        self.taken.append(offsets)
+
+
+def committer_to(groups: Groups) -> Committer:
+    return Committer(
+        cast("ConsumerGroups", groups),
+        ConsumerConfig(group_id="g"),
+        identity=lambda: None,
+        hurry=lambda: None,
+        disowned=lambda *_: None,
+    )
 
 
 async def test_a_commit_that_has_just_ended_is_settled() -> None:
     """Its task is done, and its callbacks have not run yet. Where this fails, it hangs."""
     groups = Groups()
-    config = ConsumerConfig(group_id="g")
-    committer = Committer(
-        cast("ConsumerGroups", groups),
-        config,
-        identity=lambda: None,
-        hurry=lambda: None,
-        disowned=lambda *_: None,
-    )
-    committer.auto({("t", 0): OffsetAndMetadata(1)})
-    await groups.taken
+    committer = committer_to(groups)
+    committer.auto(AT_7)
+    await groups.came.wait()
     await committer.settled()
+    assert groups.taken == [AT_7]
+    await committer.close()
+
+
+async def test_what_was_committed_before_is_committed_again() -> None:
+    """A failover may have taken it back, or somebody else gone elsewhere since."""
+    groups = Groups()
+    committer = committer_to(groups)
+    for _ in range(2):
+        committer.auto(AT_7)
+        await committer.settled()
+    await committer.auto_now(AT_7)
+    assert groups.taken == [AT_7] * 3
+    committer.auto({})
+    await committer.auto_now({})
+    await committer.settled()
+    assert len(groups.taken) == 3, "nothing is no commit"
+    await committer.close()
+
+
+async def test_commits_by_itself_do_not_pile_up_while_redis_is_away() -> None:
+    groups = Groups()
+    committer = committer_to(groups)
+    groups.open.clear()
+    committer.auto(AT_7)
+    await groups.came.wait()
+    for _ in range(10):
+        committer.auto(AT_9)
+    groups.open.set()
+    await committer.settled()
+    assert groups.taken == [AT_7]
+    committer.auto(AT_9)
+    await committer.settled()
+    assert groups.taken == [AT_7, AT_9]
     await committer.close()

@@ -19,6 +19,7 @@ from partstream.config.topic import TopicConfig
 from partstream.engine.log import Log
 from partstream.engine.partition import Topic, decode_topic, encode_topic
 from partstream.model import TopicPartition
+from partstream.records.codec import BatchBuilder, decode
 from partstream.store.keys import Keys
 from partstream.store.store import Store
 from tests.unit.client.partition_model import PartitionModel, State
@@ -196,4 +197,38 @@ async def test_acks_0_is_sent_once() -> None:
     await sender.line.finish()
     assert [delivery.result(0).offset for delivery in deliveries] == [-1] * 50
     assert list(model.state.values) == wanted, "flush waits until they have left"
+    await sender.close()
+
+
+@pytest.mark.parametrize("acks", [0, 1])
+async def test_a_batch_that_cannot_be_encoded_fails_alone(
+    monkeypatch: pytest.MonkeyPatch, acks: int
+) -> None:
+    """Whatever it is that a codec raises, and however the partition answers meanwhile."""
+    build = BatchBuilder.build
+
+    def build_or_fail(builder: BatchBuilder, *numbers: int) -> bytes:
+        batch = build(builder, *numbers)
+        if int(decode(batch, "t", 0, 0)[0].value) % 7 == 3:
+            raise MemoryError("no room")
+        return batch
+
+    monkeypatch.setattr(BatchBuilder, "build", build_or_fail)
+    rng = random.Random(3)
+    model = PartitionModel(rng, trouble=0.2 if acks else 0.0)
+    sender = Sender(model, acks=acks, batch_size=0)
+    sent = []
+    for number in range(60):
+        sent.append(sender.send(b"%02d" % number))
+        await let_go_on(rng)
+    async with asyncio.timeout(10):
+        await sender.line.finish()
+    for number in range(3, 60, 7):
+        with pytest.raises(errors.PartstreamError, match=r"t-0 cannot be encoded.*no room") as it:
+            sent[number].result(0)
+        assert isinstance(it.value.__cause__, MemoryError)
+    wanted = [number for number in range(60) if number % 7 != 3]
+    assert [int(value) for value in model.state.values] == wanted
+    if acks:
+        assert [sent[number].result(0).offset for number in wanted] == list(range(len(wanted)))
     await sender.close()

@@ -110,6 +110,33 @@ def test_codec_and_limit_follow_the_topic() -> None:
     assert queue.codec == 0
 
 
+@pytest.mark.parametrize(
+    ("stored", "own_type", "expected"),
+    [
+        ("producer", "gzip", (1, 4)),
+        ("gzip", "gzip", (1, 4)),  # as it is, a broker leaves it alone
+        ("gzip", "zstd", (1, 8)),
+        ("gzip", "none", (1, 8)),
+        ("zstd", "gzip", (4, None)),
+        ("uncompressed", "gzip", (0, None)),
+        ("producer", "lz4", (3, None)),
+        ("producer", "snappy", (2, None)),
+        ("producer", "none", (0, None)),
+    ],
+)
+def test_the_level_is_that_of_who_chose_the_codec(
+    stored: str, own_type: str, expected: tuple[int, int | None]
+) -> None:
+    chosen = topic(2, compression_type=stored, compression_gzip_level=8)
+    own = route(chosen, compression_type=own_type, compression_gzip_level=4)
+    assert [(queue.codec, queue.level) for queue in own.queues] == [expected] * 2
+    own.follow(topic(2, compression_type="zstd", compression_zstd_level=-7))
+    level = None if own_type == "zstd" else -7
+    assert [(queue.codec, queue.level) for queue in own.queues] == [(4, level)] * 2
+    own.follow(chosen)
+    assert [(queue.codec, queue.level) for queue in own.queues] == [expected] * 2
+
+
 @pytest.mark.parametrize("config", [{}, {"partitioner": lambda key, count: 0}])
 def test_a_compacted_topic_takes_no_record_without_a_key(config: dict[str, Any]) -> None:
     own = route(topic(3, cleanup_policy="compact"), **config)

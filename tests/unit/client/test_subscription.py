@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 
 from partstream.client.subscription import Subscription
 from partstream.errors import IllegalState, InvalidRegularExpression, InvalidTopic
+from partstream.groups import patterns
 
 
 def test_topics_and_patterns_replace_each_other() -> None:
@@ -38,5 +42,16 @@ def test_a_subscription_and_partitions_by_hand_exclude_each_other() -> None:
 def test_names_and_patterns_are_checked() -> None:
     with pytest.raises(InvalidTopic, match="bad/name"):
         Subscription().to_topics(["good", "bad/name"], None)
-    with pytest.raises(InvalidRegularExpression, match=r"\("):
-        Subscription().to_pattern("(", None)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["(", "", 5, b"a", "a{9999999999}", "(" * 5_000 + ")" * 5_000],
+    ids=lambda it: repr(it)[:9],
+)
+def test_what_is_no_pattern_is_named(monkeypatch: pytest.MonkeyPatch, wrong: Any) -> None:
+    monkeypatch.setattr(patterns, "_engine", re.compile)
+    monkeypatch.setattr(patterns, "_refusal", re.error)
+    with pytest.raises(InvalidRegularExpression) as raised:
+        Subscription().to_pattern(wrong, None)
+    assert repr(wrong)[:100] in str(raised.value)

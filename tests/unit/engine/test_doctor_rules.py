@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from partstream.config.topic import TopicConfig
+from partstream.embedded.movable import COMFORTABLE
 from partstream.engine.doctor.examine import examine
 from partstream.engine.doctor.facts import (
     ClusterFacts,
@@ -17,7 +18,6 @@ from partstream.engine.doctor.facts import (
     parse_info,
 )
 from partstream.engine.doctor.probe import parse_nodes
-from partstream.engine.doctor.size_rules import MOVABLE_BYTES
 from partstream.model import Finding, PartitionDescription, Severity, TopicDescription
 
 HEALTHY = NodeFacts(
@@ -137,7 +137,7 @@ def test_remedies_name_the_namespace() -> None:
         (replace(info(aof_enabled="0"), config={"save": "900 1"}), topic(flush_messages=1),
          "flush-messages", Severity.ERROR),
         (HEALTHY, topic(), "partitioner", Severity.INFO),
-        (HEALTHY, topic(MOVABLE_BYTES + 1), "partition-size", Severity.INFO),
+        (HEALTHY, topic(COMFORTABLE + 1), "partition-size", Severity.INFO),
     ],
 )  # fmt: skip
 def test_topics(
@@ -150,7 +150,7 @@ def test_topics(
 
 def test_a_large_partition_is_worse_on_a_cluster() -> None:
     old = replace(HEALTHY, version=(8, 1, 0))
-    large = found(old, topic(MOVABLE_BYTES + 1), is_cluster=True)["partition-size"]
+    large = found(old, topic(COMFORTABLE + 1), is_cluster=True)["partition-size"]
     assert large.severity == Severity.WARNING
 
 
@@ -260,6 +260,28 @@ def test_a_partition_that_cannot_be_moved() -> None:
     at_once = deployment(HEALTHY, topics=(described,))["partition-immovable"]
     assert at_once.severity == Severity.INFO
     assert "CLUSTER MIGRATESLOTS" in at_once.remedy
+    for version, pulled in (((8, 2, 3), False), ((8, 4, 0), True)):
+        redis = replace(HEALTHY, product="redis", version=version)
+        remedy = deployment(redis, topics=(described,))["partition-immovable"].remedy
+        assert ("CLUSTER MIGRATION IMPORT" in remedy) == pulled
+
+
+def test_a_partition_that_only_a_small_limit_keeps_from_being_moved() -> None:
+    small = replace(
+        config(**{"proto_max_bulk_len": str(64 << 20)}), product="redis", version=(7, 0, 15)
+    )
+    other = replace(HEALTHY, address="b:1", product="redis", version=(7, 0, 15))
+    for nodes in ((small,), (small, other), (other, small)):
+        assert "partition-immovable" not in deployment(*nodes, topics=(topic(50 << 20),))
+        finding = deployment(*nodes, topics=(topic(70 << 20),))["partition-immovable"]
+        assert finding.severity == Severity.WARNING
+        assert "proto-max-bulk-len (64 MiB)" in finding.what
+        assert finding.remedy.startswith("CONFIG SET proto-max-bulk-len 536870912 on every node")
+        assert f"retention.bytes={32 << 20}" in finding.remedy
+    # What the entries take beside the batches counts, too.
+    assert "partition-immovable" in deployment(small, topics=(topic(63 << 20),))
+    names = set(deployment(other, topics=(topic(70 << 20),)))
+    assert not names & {"partition-immovable", "partition-size"}
 
 
 def test_a_move_that_outlasts_the_clusters_patience() -> None:

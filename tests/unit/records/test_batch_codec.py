@@ -20,7 +20,14 @@ from partstream.errors import (
 )
 from partstream.model import Record
 from partstream.records import compression, header
-from partstream.records.codec import BatchBuilder, decode, deserialize, encode, size_of
+from partstream.records.codec import (
+    BatchBuilder,
+    decode,
+    deserialize,
+    encode,
+    oldest_timestamp,
+    size_of,
+)
 
 RECORDS: list[tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]] = [
     (1_700_000_000_000, b"key", b"value", []),
@@ -62,6 +69,19 @@ def test_the_logs_time_stands_for_the_records_own(codec: int) -> None:
         (5, 1, None),
         (5, 1, b""),
     ]
+
+
+@pytest.mark.parametrize("codec", range(5))
+def test_the_oldest_timestamp_wherever_it_stands(codec: int) -> None:
+    raw = encode(RECORDS, codec)
+    assert header.parse(raw).base_timestamp == 1_700_000_000_000
+    assert oldest_timestamp(raw) == 1_600_000_000_000
+    assert oldest_timestamp(encode(RECORDS[:2], codec)) == 1_700_000_000_000
+
+
+def test_the_oldest_timestamp_of_a_damaged_batch() -> None:
+    with pytest.raises(CorruptRecord):
+        oldest_timestamp(encode(RECORDS)[:61] + b"\xff" * 40)
 
 
 def test_the_base_offset_in_the_batch_does_not_count() -> None:

@@ -53,6 +53,18 @@ def test_levels_count(codec: int, levels: tuple[int, int]) -> None:
     assert decompress(codec, small, LIMIT) == DATA
 
 
+@pytest.mark.parametrize(
+    ("codec", "level"),
+    [
+        *((GZIP, level) for level in (-1, *range(1, 10))),
+        *((LZ4, level) for level in range(1, 18)),
+        *((ZSTD, level) for level in (-131_072, -100, -1, *range(23))),
+    ],
+)
+def test_every_level_that_may_be_configured(codec: int, level: int) -> None:
+    assert decompress(codec, compress(codec, DATA, level), LIMIT) == DATA
+
+
 def test_the_reference_libraries_read_what_is_written() -> None:
     assert gzip.decompress(compress(GZIP, DATA)) == DATA
     assert lz4.frame.decompress(compress(LZ4, DATA)) == DATA

@@ -27,6 +27,14 @@ from partstream.store.replies import is_reply, translate
         (theirs.ResponseError("MISCONF Errors writing to the AOF"), errors.StoreUnavailable),
         (theirs.ResponseError("BUSY Redis is busy running a script"), errors.StoreUnavailable),
         (theirs.ResponseError("NOREPLICAS Not enough good replicas"), errors.NotEnoughReplicas),
+        (
+            theirs.ResponseError("WAIT cannot be used with replica instances. Please also note"),
+            errors.NotEnoughReplicasAfterAppend,
+        ),
+        (
+            theirs.ResponseError("WAITAOF cannot be used with replica instances. Please also note"),
+            errors.NotEnoughReplicasAfterAppend,
+        ),
         (theirs.ResponseError("UNBLOCKED force unblock"), errors.OutcomeUnknown),
         (theirs.ReadOnlyError("You can't write against a replica"), errors.StoreUnavailable),
         (theirs.ClusterDownError("The cluster is down"), errors.StoreUnavailable),

@@ -34,8 +34,8 @@ def slots(facts: Facts) -> Iterator[Finding]:
             "cluster",
             f"{len(moving)} slots are on their way from one node to another, "
             f"slot {moving[0]} among them",
-            "If nobody moves them any more: partitions in them work, but slowly, and readers that "
-            "wait are woken late.",
+            "If nobody moves them any more: partitions and groups in them work, but slowly, and "
+            "members of groups hear of changes late.",
             f"redis-cli --cluster fix {_any(facts)}, unless a reshard is under way",
         )
 

@@ -24,7 +24,7 @@ from partstream.errors import (
 )
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.configs import DEFAULT, DYNAMIC_TOPIC
+from partstream.gateway.configs import source_of
 from partstream.gateway.faults import NONE, code_of
 from partstream.gateway.placement import check_partitions, check_replicas
 from partstream.gateway.primitives import id_text
@@ -54,9 +54,7 @@ async def _topic(
             raise InvalidRequest("Duplicate topic name.")
         partitions = _partitions(broker, asked)
         replicas = _replicas(broker, asked)
-        config = TopicConfig.from_overrides(
-            broker.topic_config({config.name: config.value for config in asked.configs})
-        )
+        config = broker.topic_config({config.name: config.value for config in asked.configs})
         await broker.check_name(asked.name)
         topic_id = await _create(broker, asked.name, partitions, config, validate_only)
     except PartstreamError as error:
@@ -66,7 +64,6 @@ async def _topic(
             "error_message": str(error),
             "configs": [],
         }
-    overrides = config.overrides()
     return {
         "name": asked.name,
         "topic_id": topic_id,
@@ -77,7 +74,7 @@ async def _topic(
             {
                 "name": name,
                 "value": value,
-                "config_source": DYNAMIC_TOPIC if name in overrides else DEFAULT,
+                "config_source": source_of(config, name),
             }
             for name, value in config.as_strings().items()
         ],

@@ -103,28 +103,47 @@ def _want(topic: Topic | PartstreamError, asked: Asked, replica: int) -> Want | 
 
 async def _judge(broker: Broker, placed: Sequence[tuple[Partition, Asked, Got]]) -> None:
     """Find out what is wrong with where the client believes to be."""
-    old = []
+    doubtful = []
     for partition, asked, got in placed:
         if got.error is None:
             broker.epochs.saw(partition, got.leader_epoch)
-            if 0 <= asked.leader_epoch < got.leader_epoch:
-                old.append((partition, asked, got))
+            is_old = asked.leader_epoch < got.leader_epoch
+            is_beyond = asked.leader_epoch == got.leader_epoch and asked.offset > got.log_end
+            if asked.leader_epoch >= 0 and (is_old or is_beyond):
+                doubtful.append((partition, asked, got))
             else:
                 got.error = _misplaced(asked, got)
 
     async def judge(one: tuple[Partition, Asked, Got]) -> None:
-        # Kafka refuses any old epoch. Here a client may go on if all that it has read is still
-        # there: that its epoch is old means nothing then.
         partition, asked, got = one
         try:
-            end = await broker.log.epoch_end(partition, asked.leader_epoch)
+            is_there = await _is_there(broker, partition, asked, got)
         except PartstreamError as error:
             got.error = error
-            return
-        is_there = 0 <= asked.offset <= end.end_offset
-        got.error = _misplaced(asked, got) if is_there else FencedLeaderEpoch()
+        else:
+            got.error = _misplaced(asked, got) if is_there else FencedLeaderEpoch()
 
-    await side_by_side(judge, old)
+    await side_by_side(judge, doubtful)
+
+
+async def _is_there(broker: Broker, partition: Partition, asked: Asked, got: Got) -> bool:
+    """Whether what the client has read is still there, for all that is known."""
+    if asked.leader_epoch < got.leader_epoch:
+        # Kafka refuses any old epoch. Here a client may go on if all that it has read is still
+        # there: that its epoch is old means nothing then.
+        end = await broker.log.epoch_end(partition, asked.leader_epoch)
+        if not 0 <= asked.offset <= end.end_offset:
+            return False
+    if asked.offset <= got.log_end:
+        return True
+    # It may have been taken back, and nothing was written since. Told so by the epoch, the client
+    # goes back to where the histories part; else to the log's beginning, or its end.
+    try:
+        epoch = await broker.log.begin_epoch(partition)
+    except PartstreamError:
+        return False  # it asks again
+    broker.epochs.saw(partition, epoch)
+    return epoch <= asked.leader_epoch
 
 
 def _misplaced(asked: Asked, got: Got) -> PartstreamError | None:

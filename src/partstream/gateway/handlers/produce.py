@@ -86,7 +86,7 @@ async def _send(
         least = topic.config.min_insync_replicas - 1 if settings.acks == ALL else 0
         answer = broker.log.submit(partition, batch, ANY, least_replicas=least)
         if answer is None:
-            await broker.store.ready(partition.slot)
+            await broker.log.ready(partition)
             answer = broker.log.submit(partition, batch, ANY, least_replicas=least)
         if answer is None:
             raise StoreUnavailable("the connection to Redis was lost again")
@@ -166,7 +166,7 @@ async def _outcome(
     try:
         return await answer
     except Exception as error:  # redis-py's or ours: the store knows what it means
-        raise await broker.store.mend(partition.slot, error) from error
+        raise await broker.log.mend(partition, error) from error
 
 
 async def _confirm(
@@ -177,7 +177,7 @@ async def _confirm(
     fsync = topic.config.flush_messages == 1
     if settings.acks != ALL or not (result.replicas or least or fsync):
         return
-    barrier = broker.store.barrier(partition.slot)
+    barrier = broker.log.barrier(partition)
     try:
         async with asyncio.timeout(max(0, settings.timeout_ms) / 1000):
             await barrier.confirm(token=result.token, least_replicas=least, fsync=fsync)

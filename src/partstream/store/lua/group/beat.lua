@@ -24,8 +24,11 @@ local group = redis.call('HMGET', KEYS[1], 'epoch', 'target_epoch', 'seen', 'i:'
 local session = tonumber(ARGV[4])
 if row and group[1] == ARGV[3] and group[2] == ARGV[3] and group[3] == ARGV[7] then
   local holder = ARGV[5] == '' and member or group[4]
-  local epoch, seq, state = string.match(row, '^(%d+)|%d+|(%d+)|%d+|(%a)|')
-  if epoch == ARGV[3] and seq == ARGV[6] and state == 'S' and holder == member then
+  local epoch, seq, state, assigned = string.match(row, '^(%d+)|%d+|(%d+)|%d+|(%a)|([^|]*)|')
+  -- Whoever has just joined is at the newest epoch, and has its target yet to take.
+  if epoch == ARGV[3] and seq == ARGV[6] and state == 'S' and holder == member
+    and (redis.call('HGET', KEYS[4], member) or '') == assigned
+  then
     local now = now_ms()
     local mine = redis.call('ZSCORE', KEYS[7], 's:' .. member)
     if mine and tonumber(mine) <= now + session + 1000 then

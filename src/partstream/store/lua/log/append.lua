@@ -12,12 +12,15 @@
 -- ARGV[4]  line          for a batch with a sequence: `begin`, the producer's first one to this
 --                        partition; `go on`, a later one; `any`, the caller can not tell
 -- ARGV[5]  least         replicas that must be connected (min.insync.replicas - 1 with acks=all)
+-- ARGV[6]  oldest        its smallest timestamp, ms; empty, and the first one stands for it: the
+--                        header has no other, and to find it would mean to decode the batch here
 --
 -- Returns  {base offset, leader epoch, append time or -1, log start, replicas, token, duplicate}
 --          or an error code: 100 UNKNOWN_TOPIC_ID, 10 MESSAGE_TOO_LARGE, 32 INVALID_TIMESTAMP,
 --          19 NOT_ENOUGH_REPLICAS, 45 OUT_OF_ORDER_SEQUENCE_NUMBER, 47 INVALID_PRODUCER_EPOCH, 59 UNKNOWN_PRODUCER_ID
 --
 -- All that may refuse comes before XADD: what raises after it is a duplicate in the making.
+--@include includes/epoch.lua
 --@include includes/now.lua
 --@include includes/replication.lua
 --@include includes/trim.lua
@@ -31,7 +34,7 @@ if #batch > tonumber(state[17]) then
   return redis.error_reply('KAFKA 10 a batch of ' .. #batch .. ' bytes is larger than'
     .. ' max.message.bytes = ' .. state[17])
 end
-local log_end, log_start, epoch = tonumber(state[2]), state[3], tonumber(state[4])
+local log_end, log_start = tonumber(state[2]), state[3]
 local total, segment_base = tonumber(state[6]), tonumber(state[8])
 local segment_max, segment_time = tonumber(state[9]), tonumber(state[10])
 local max_timestamp, log_append_time = tonumber(state[11]), state[12] == '1'
@@ -39,16 +42,18 @@ local max_timestamp, log_append_time = tonumber(state[11]), state[12] == '1'
 local now = now_ms()
 local _, last_delta, first_timestamp, timestamp, producer, producer_epoch, sequence =
   struct.unpack('>i2i4i8i8i8i2i4', batch, 22)
+local oldest = tonumber(ARGV[6]) or first_timestamp
+local function misdated(time, config, bound, where)
+  local whole = last_delta > 0 and '; none of the ' .. last_delta + 1 .. ' records of its batch is taken'
+  return redis.error_reply(string.format('KAFKA 32 timestamp %.0f is more than %s = %s %s the server%s',
+    time, config, bound, where, whole or ''))
+end
 if log_append_time then
   timestamp = now
 elseif timestamp > now + tonumber(state[13]) then
-  return redis.error_reply('KAFKA 32 timestamp ' .. string.format('%.0f', timestamp)
-    .. ' is more than message.timestamp.after.max.ms = ' .. state[13] .. ' ahead of the server')
-elseif first_timestamp >= 0 and first_timestamp < now - tonumber(state[18]) then
-  -- The header knows the first and the largest timestamp, so one in the middle that is older than
-  -- the first is let through: to find it would mean to decode the batch.
-  return redis.error_reply('KAFKA 32 timestamp ' .. string.format('%.0f', first_timestamp)
-    .. ' is more than message.timestamp.before.max.ms = ' .. state[18] .. ' behind the server')
+  return misdated(timestamp, 'message.timestamp.after.max.ms', state[13], 'ahead of')
+elseif oldest >= 0 and oldest < now - tonumber(state[18]) then
+  return misdated(oldest, 'message.timestamp.before.max.ms', state[18], 'behind')
 end
 
 local token, replicas = replication()
@@ -56,14 +61,7 @@ if token ~= '' and replicas < tonumber(ARGV[5]) then
   return redis.error_reply('KAFKA 19 ' .. replicas .. ' replicas are connected, min.insync.replicas'
     .. ' asks for ' .. ARGV[5])
 end
-local history = nil
-if token ~= state[5] and token ~= '' then
-  -- Another history begins. Two bytes of the token keep two primaries that both believe they lead
-  -- from minting the same epoch.
-  epoch = epoch + 1 + tonumber(string.sub(token, 1, 4), 16)
-  history = redis.call('HGET', KEYS[2], 'epochs') .. ' ' .. epoch .. ':' .. state[2]
-  if #history > 4000 then history = string.match(string.sub(history, -3000), ' (.+)$') end
-end
+local epoch, history = next_epoch(KEYS[2], tonumber(state[4]), state[5], token, state[2])
 
 local sequenced = producer >= 0 and sequence >= 0
 local producer_row, producer_field = nil, nil
