@@ -15,7 +15,7 @@ from kio.index import load_request_schema
 from partstream.gateway import codec, wire_fetch, wire_produce
 from partstream.gateway.primitives import Malformed
 from partstream.gateway.table import BY_KEY, TABLE
-from tests.gateway.messages import as_kio, messages, one_of_each, written_by_kio
+from tests.gateway.messages import as_kio, messages, one_of_each, spoilt, written_by_kio
 
 PRODUCE, FETCH = (
     [pytest.param(version, id=f"v{version}") for version in range(api.least, api.most + 1)]
@@ -51,6 +51,8 @@ def test_produce_is_read_as_kio_writes_it(version: int) -> None:
         assert found.topics == [(name, list(rows.items())) for name, rows in wanted.items() if rows]
         with pytest.raises(Malformed):
             _produced(version, whole[: data.draw(st.integers(0, len(whole) - 1))])
+        with suppress(Malformed):
+            _produced(version, data.draw(st.binary(max_size=80) | spoilt(whole)))
 
     read()
 
@@ -89,6 +91,8 @@ def test_fetch_is_read_as_kio_writes_it(version: int) -> None:
         ]
         with pytest.raises(Malformed):
             _fetched(version, whole[: data.draw(st.integers(0, len(whole) - 1))])
+        with suppress(Malformed):
+            _fetched(version, data.draw(st.binary(max_size=80) | spoilt(whole)))
 
     read()
 
