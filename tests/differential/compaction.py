@@ -123,7 +123,6 @@ class Play:
         return {
             "start": look.start,
             "end": look.end,
-            "latest": None if self._case.appends_time else await self._offset(_OF_MAX_TIMESTAMP),
             "batches": rows(look, self.model.placed),
         }
 
@@ -214,11 +213,16 @@ class Play:
         return list(_apart(row["records"] or b""))
 
     async def _check_times(self, look: Look) -> None:
-        """For a time the first record is told that is no older.
+        """For a time the first record is told that is no older; and which one is the youngest.
 
         Kafka says -1 once a segment was cleaned of all that it held: it takes such a one for as
-        young as its file, looks into it, and no further.
+        young as its file, looks into it, and no further. So it does where the youngest record was
+        that is gone.
         """
+        youngest = await self._offset(_OF_MAX_TIMESTAMP)
+        latest = max(record.timestamp for record in look.records)
+        if youngest != _NONE or not self._side.is_kafka:
+            assert self.model.entries[youngest].timestamp == latest, (youngest, latest)
         if self._case.appends_time:
             return  # two batches may have the same time, or not
         times = [one.written.entries[-1].timestamp for one in self.model.placed[::3]]
