@@ -106,6 +106,10 @@ class InvalidTopic(PartstreamError, code=17, name="INVALID_TOPIC_EXCEPTION"):
     """The request attempted to perform an operation on an invalid topic."""
 
 
+class RecordBatchTooLarge(PartstreamError, code=18, name="RECORD_LIST_TOO_LARGE"):
+    """The batch is larger than a segment of the log may be."""
+
+
 class NotEnoughReplicas(PartstreamError, code=19, retriable=True):
     """Messages are rejected since there are fewer in-sync replicas than required."""
 
@@ -182,6 +186,10 @@ class InvalidRequest(PartstreamError, code=42):
     """The request is malformed."""
 
 
+class PolicyViolation(PartstreamError, code=44):
+    """The request goes beyond what is allowed here."""
+
+
 class OutOfOrderSequenceNumber(PartstreamError, code=45):
     """The broker received an out of order sequence number."""
 
@@ -200,6 +208,10 @@ class InvalidTxnState(PartstreamError, code=48):
 
 class ConcurrentTransactions(PartstreamError, code=51, retriable=True):
     """Another operation on the same transaction is going on."""
+
+
+class TransactionalIdAuthorizationFailed(PartstreamError, code=53):
+    """The producer may not use its transactional id."""
 
 
 class UnknownProducerId(PartstreamError, code=59):

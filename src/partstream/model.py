@@ -106,13 +106,17 @@ class Compacted(NamedTuple):
     bytes_after: int
     dirty_ratio: float
     """How much of what could be cleaned never was before (0 to 1)."""
+    by_another: bool = False
+    """Another client was at it, and was waited for; this one has read nothing. The bytes are those
+    of what is clean now."""
 
 
 class CompactionProgress(NamedTuple):
     """How far the cleaning of a partition is."""
 
     step: str
-    """`reading` (which keys there are), `writing` (what stays), then `trimming`."""
+    """`reading` (which keys there are), `writing` (what stays), then `trimming`; or `waiting`, for
+    another client that cleans it."""
     done: int
     """Bytes."""
     whole: int
@@ -209,6 +213,9 @@ class MemberDescription:
     assignment: tuple[TopicPartition, ...]
     target_assignment: tuple[TopicPartition, ...]
     rack: str | None = None
+    type: str = "consumer"
+    """The protocol that it speaks: `consumer` (KIP-848) or `classic`. Members of a consumer group
+    may speak either, while they are switched from one to the other."""
 
 
 @dataclass(frozen=True, slots=True)

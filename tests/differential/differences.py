@@ -42,6 +42,10 @@ def _absent_there(kafka: Any, ours: Any) -> bool:
     return bool(kafka == ABSENT)
 
 
+def _absent_here(kafka: Any, ours: Any) -> bool:
+    return bool(ours == ABSENT)
+
+
 def _accepted(kafka: Any, ours: Any) -> bool:
     """Kafka refuses, the gateway does not: what an answer holds then is another matter."""
     return bool(ours != kafka)
@@ -63,9 +67,33 @@ _NAMELESS = (
     "(INVALID_GROUP_ID)."
 )
 
+_OTHER_DEFAULTS = (
+    "Some configs of a gateway have another default than Kafka's: see "
+    "[Configuration of the gateway](configuration.md)."
+)
+
 _GROUP_CONFIGS = (
     "Groups have no configs of their own (`consumer.session.timeout.ms` and others of KIP-848): "
-    "those of the gateway hold for all groups. To describe or to change them is refused "
+    "those of the gateway hold for all groups, and are shown as theirs. To change them is refused "
+    "(INVALID_REQUEST)."
+)
+
+_NO_TRANSACTIONS = (
+    "There are no transactions yet. Whoever looks for their coordinator, or asks for a producer id "
+    "with a `transactional.id`, is refused at once: TRANSACTIONAL_ID_AUTHORIZATION_FAILED, the one "
+    "error after which no client tries again. A Produce with a `transactional.id` is refused as "
+    "well (INVALID_TXN_STATE), even if its batches are ordinary ones, which Kafka takes."
+)
+
+_TIMEOUTS = (
+    "Topics are created, grown and deleted while the client waits, whatever timeout its request "
+    "gives. Kafka answers REQUEST_TIMED_OUT, and does nothing, if that is 0 or less."
+)
+
+_NO_LOGGERS = "A gateway's loggers cannot be set by clients: there are no configs of BROKER_LOGGER."
+
+_NO_CLIENT_METRICS = (
+    "Clients' metrics (KIP-714) are not collected, and so there are no configs of CLIENT_METRICS "
     "(INVALID_REQUEST)."
 )
 
@@ -99,6 +127,43 @@ DELIBERATE: tuple[Difference, ...] = (
         _NO_CLUSTER_CONFIGS,
     ),
     Difference(
+        "create_topics/too_many_partitions",
+        "2.topics.0.*",
+        _accepted,
+        "A topic has up to 16,384 partitions, which may all be made by one CreateTopics. Kafka "
+        "makes fewer than 10,000 in one request; it refuses more by the same error "
+        "(POLICY_VIOLATION).",
+    ),
+    Difference(
+        "create_topics/a_config_of_kafkas_own_tests",
+        "0.topics.0.*",
+        lambda kafka, ours: ours in ("INVALID_CONFIG", "...", None, -1, False),
+        "`internal.segment.bytes`, a topic config that Kafka has for its own tests, is refused "
+        "(INVALID_CONFIG).",
+    ),
+    Difference("create_topics/no_time", "?.topics.0.*", _accepted, _TIMEOUTS),
+    Difference("create_partitions/no_time", "0.results.0.*", _accepted, _TIMEOUTS),
+    Difference("delete_topics/no_time", "0.responses.0.*", _accepted, _TIMEOUTS),
+    Difference(
+        "internal_topics/asked_for",
+        "0.topics.0.*",
+        lambda kafka, ours: ours in ("UNKNOWN_TOPIC_OR_PARTITION", False, None),
+        "There are no internal topics: what Kafka keeps in `__consumer_offsets`, "
+        "`__transaction_state` and `__share_group_state` is in Redis in another form. Their names "
+        "are taken all the same: no such topic is created or written to.",
+    ),
+    Difference("find_coordinator/of_transactions", "0.*", _accepted, _NO_TRANSACTIONS),
+    Difference("init_producer_id/transactions", "0.*", _accepted, _NO_TRANSACTIONS),
+    Difference("produce/transactional_ids", "0.responses.0.*", _accepted, _NO_TRANSACTIONS),
+    Difference("produce/transactional_batches", "0.responses.0.*", _accepted, _NO_TRANSACTIONS),
+    Difference(
+        "find_coordinator/of_share_groups",
+        "error_message",
+        lambda kafka, ours: (kafka, ours) == ("", "..."),
+        "There are no share groups (KIP-932) yet: whoever looks for their coordinator is told so, "
+        "with Kafka's error for a key that is none (INVALID_REQUEST).",
+    ),
+    Difference(
         "fetch/sessions",
         "session_id",
         lambda kafka, ours: (kafka, ours) == ("SESSION", 0),
@@ -119,6 +184,13 @@ DELIBERATE: tuple[Difference, ...] = (
         "What is inside a batch is not looked at: its header and its CRC-32C are checked, as any "
         "client that reads it does. Kafka unpacks what it is sent, and refuses records that are "
         "none (INVALID_RECORD).",
+    ),
+    Difference(
+        "produce/a_partition_twice",
+        "10.responses.0.partition_responses.0.*",
+        lambda kafka, ours: kafka in ("INVALID_RECORD", -1),
+        "Of a partition that is in a Produce request twice, the last batch counts, and the answer "
+        "speaks of that one. Kafka appends it too, but says that it is refused if the other was.",
     ),
     Difference(
         "produce/too_few_replicas",
@@ -145,8 +217,11 @@ DELIBERATE: tuple[Difference, ...] = (
         "list_config_resources/what_has_configs",
         "*.config_resources",
         lambda kafka, ours: [row for row in kafka if row["resource_type"] != 8] == ours,
-        "A gateway's loggers cannot be set by clients: there are no configs of BROKER_LOGGER.",
+        _NO_LOGGERS,
     ),
+    Difference("loggers/the_root_logger", "?.responses.0.*", _accepted, _NO_LOGGERS),
+    Difference("loggers/metrics_of_clients", "[01].responses.0.*", _accepted, _NO_CLIENT_METRICS),
+    Difference("loggers/as_a_whole", "1.responses.0.*", _accepted, _NO_CLIENT_METRICS),
     Difference("configs/types_of_configs", "0.partstream.partitioner", _absent_there, _PARTITIONER),
     Difference(
         "configs/types_of_configs",
@@ -154,7 +229,49 @@ DELIBERATE: tuple[Difference, ...] = (
         lambda kafka, ours: kafka == 3 or [kafka[0][1], *kafka[1:]] == [3, *ours],
         _NO_CLUSTER_CONFIGS,
     ),
-    Difference("configs/configs_of_a_group", "0.results.0.*", _accepted, _GROUP_CONFIGS),
+    Difference(
+        "configs/types_of_broker_configs",
+        "[01].*",
+        _absent_here,
+        "Configs of brokers that mean nothing here (threads, disks, controllers, replicas) are not "
+        "shown. In a file of settings they are ignored, with a warning.",
+    ),
+    Difference(
+        "configs/types_of_broker_configs",
+        "[01].*",
+        _absent_there,
+        "A gateway shows a few configs that Kafka's brokers do not have, such as `workers`.",
+    ),
+    *(
+        Difference("configs/types_of_broker_configs", f"1.{name}.0", _accepted, _OTHER_DEFAULTS)
+        for name in (
+            *("broker.heartbeat.interval.ms", "broker.session.timeout.ms", "log.retention.bytes"),
+            *("default.replication.factor", "log.retention.check.interval.ms", "max.connections"),
+            *("log.segment.bytes", "queued.max.request.bytes", "replica.lag.time.max.ms"),
+            *("ssl.keystore.type", "ssl.truststore.type"),
+        )
+    ),
+    Difference(
+        "api_versions/what_is_served",
+        "0.*_features",
+        lambda kafka, ours: ours == [row for row in kafka if row["name"] == "group.version"],
+        "Of Kafka's features only `group.version` is told (KIP-848). Transactions, share groups "
+        "and streams groups are not served yet; there is no log of metadata "
+        "(`metadata.version`), no KRaft and no election of leaders whose versions could be told.",
+    ),
+    Difference(
+        "configs/configs_of_a_group",
+        "0.*.read_only",
+        lambda kafka, ours: ours is True,
+        _GROUP_CONFIGS,
+    ),
+    Difference(
+        "configs/configs_of_a_group",
+        "0.consumer.assignment.interval.ms",
+        _absent_here,
+        "There is no `consumer.assignment.interval.ms`: a group is assigned anew as soon as there "
+        "is reason to.",
+    ),
     Difference("configs/configs_of_a_group_changed", "?.responses.0.*", _accepted, _GROUP_CONFIGS),
     Difference(
         "fetch/epochs",
@@ -218,6 +335,54 @@ DELIBERATE: tuple[Difference, ...] = (
         lambda kafka, ours: (kafka, ours) == ("UNSUPPORTED_VERSION", "NONE"),
         "A member of a consumer group (KIP-848) may commit by an OffsetCommit before version 9, "
         "too, if its epoch is right.",
+    ),
+    Difference(
+        "migration/groups_that_cannot_become_consumer_groups",
+        "error_code",
+        lambda kafka, ours: (kafka, ours) == ("GROUP_ID_NOT_FOUND", "UNKNOWN_MEMBER_ID"),
+        "A member of a consumer group that was missed, and whose group has become a classic one "
+        "meanwhile, is told UNKNOWN_MEMBER_ID, so that it joins again. Kafka tells it "
+        "GROUP_ID_NOT_FOUND, at which clients give up.",
+    ),
+    Difference(
+        "migration/groups_that_cannot_become_consumer_groups",
+        "1[23]",
+        lambda kafka, ours: kafka in ("UNKNOWN_SERVER_ERROR", ""),
+        "A classic group whose assignments cannot be read does not become a consumer group "
+        "(GROUP_ID_NOT_FOUND, as if what its members want could not be read); Kafka fails "
+        "(UNKNOWN_SERVER_ERROR).",
+    ),
+    Difference(
+        "migration/what_a_known_assignor_has_added",
+        "0",
+        lambda kafka, ours: (kafka, ours) == ("GROUP_ID_NOT_FOUND", "NONE"),
+        "A classic group becomes a consumer group also where `range`, `roundrobin`, `sticky` or "
+        "`cooperative-sticky` has added data of its own to an assignment, as librdkafka's "
+        "`cooperative-sticky` does. Kafka refuses it (GROUP_ID_NOT_FOUND), and both refuse it of "
+        "other assignors.",
+    ),
+    Difference(
+        "migration/a_classic_group_becomes_a_consumer_group",
+        "1[13].topics.0.partitions.0.error_code",
+        lambda kafka, ours: (kafka, ours) == ("NONE", "ILLEGAL_GENERATION"),
+        "A member of a consumer group that speaks the classic protocol commits with the generation "
+        "that it was told last, and with no other; Kafka also takes an earlier one of a partition "
+        "that it has kept since.",
+    ),
+    *(
+        Difference(
+            f"migration/{scenario}",
+            "error_code",
+            lambda kafka, ours: kafka == "ILLEGAL_GENERATION",
+            "When a consumer group has become a classic one, its members are still at the "
+            "generation that they know: they hear REBALANCE_IN_PROGRESS, may commit, and join "
+            "again. Kafka counts on, and tells them ILLEGAL_GENERATION, at which they give up what "
+            "they have.",
+        )
+        for scenario in (
+            "the_last_member_of_a_consumer_group_leaves",
+            "a_group_goes_and_comes_back",
+        )
     ),
     Difference(
         "partitions_and_leaders/producers",

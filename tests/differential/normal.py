@@ -115,7 +115,7 @@ class Normaliser:
             if field in fields:
                 return convert(value, field)
         if isinstance(value, bytes):
-            return value.decode("latin-1")
+            return self._unmarked(value.decode("latin-1"))
         if isinstance(value, int) and self.now[0] <= value <= self.now[1]:
             return "NOW"
         return self._unmarked(value) if isinstance(value, str) else value

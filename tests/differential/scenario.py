@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,18 +32,23 @@ class Scenario:
     name: str
     versions: tuple[int, ...]
     play: Play
+    settings: Mapping[str, str]
+    """What the server is configured with beside `record.SETTINGS`; the same for all of a group."""
 
 
 SCENARIOS: list[Scenario] = []
 
 
-def scenario(api: int, *more: int, only: range | None = None) -> Callable[[Play], Play]:
+def scenario(
+    api: int, *more: int, only: range | None = None, settings: Mapping[str, str] | None = None
+) -> Callable[[Play], Play]:
     """Register a scenario, at the API's lowest, a middle and its highest version.
 
     Args:
         api: the API's key.
         more: further versions.
         only: the versions that it makes sense for.
+        settings: see `Scenario`.
     """
     least, most = RANGES[api]
     span = only or range(_LEAST.get(api, least), most + 1)
@@ -51,7 +56,8 @@ def scenario(api: int, *more: int, only: range | None = None) -> Callable[[Play]
 
     def register(play: Play) -> Play:
         group = play.__module__.rpartition(".")[2]
-        SCENARIOS.append(Scenario(api, group, play.__name__, tuple(sorted(versions)), play))
+        asked = tuple(sorted(versions))
+        SCENARIOS.append(Scenario(api, group, play.__name__, asked, play, settings or {}))
         return play
 
     return register

@@ -1,4 +1,4 @@
-"""Of the same history Apache Kafka 4.3 and the engine leave the same records."""
+"""Of the same history Apache Kafka 4.3 and the gateway leave the same."""
 
 from __future__ import annotations
 
@@ -6,27 +6,23 @@ import json
 
 import pytest
 
-from tests.differential.compaction import CASES, RECORDING, Case, phases, text
-from tests.engine.compacting import check_compacted, clean_now, left_of
-from tests.engine.logs import NOW, engine
+from tests.differential.compaction import RECORDING, ours, play
+from tests.differential.compare import differences
+from tests.differential.histories import CASES, Case, drawn
+
+pytestmark = pytest.mark.deadline(120)
 
 
-@pytest.mark.parametrize("number", range(len(CASES)), ids=[f"seed {case.seed}" for case in CASES])
-async def test_the_same_records_are_left(redis_url: str, namespace: str, number: int) -> None:
-    case: Case = CASES[number]
-    recorded = json.loads(RECORDING.read_text(encoding="utf-8"))[number]
-    async with engine(redis_url, namespace) as own:
-        partition = await own.partition(
-            cleanup_policy="compact",
-            segment_bytes=2_000,
-            delete_retention_ms=case.delete_retention_ms,
-        )
-        for batches, left in zip(phases(case, NOW), recorded, strict=True):
-            for batch in batches:
-                await own.log.append(partition, batch)
-            assert await clean_now(own, partition) is not None
-            await check_compacted(own.store, partition)
-            assert [
-                [record.offset, text(record.key), text(record.value)]
-                for record in await left_of(own, partition)
-            ] == left
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_the_same_is_left(redis_url: str, namespace: str, case: Case) -> None:
+    recorded = json.loads(RECORDING.read_text(encoding="utf-8"))[case.name]
+    async with ours(redis_url, namespace) as own:
+        assert not list(differences(recorded, await play(case, own)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_what_is_drawn_is_left_as_it_may_be(
+    redis_url: str, namespace: str, seed: int
+) -> None:
+    async with ours(redis_url, namespace) as own:
+        assert await play(drawn(seed), own)

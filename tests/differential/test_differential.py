@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,8 @@ async def test_it_answers_what_kafka_answers(
     name = f"{scenario.group}/{scenario.name}"
     found: dict[str, list[int]] = {}
     unseen = {one for one in DELIBERATE if one.scenarios == name}
-    settings = {"node_id": NODE, "group_initial_rebalance_delay_ms": 0}
+    settings: dict[str, Any] = {"node_id": NODE, "group_initial_rebalance_delay_ms": 0}
+    settings |= {name.replace(".", "_"): value for name, value in scenario.settings.items()}
     async with gateway(redis_url, namespace, **settings) as running:
         address = Address(*running.address)
         for version in scenario.versions:

@@ -10,17 +10,31 @@ from dataclasses import replace
 from typing import Any
 
 from partstream.engine.groups import ConsumerGroups
-from partstream.engine.groups.classic_groups import Joined, Synced
+from partstream.engine.groups.classic_answers import Joined, Synced
 from partstream.errors import MemberIdRequired
 from partstream.groups.classic_events import Join, Leave, Sync
 
 _NUMBERS = itertools.count(1)
 
 
-def subscription(*topics: str) -> bytes:
-    """The metadata of a consumer that subscribes to these."""
+def subscription(
+    *topics: str, version: int = 0, owned: Sequence[int] = (), user_data: bytes | None = None
+) -> bytes:
+    """The metadata of a consumer that subscribes to these; it owns partitions of the first."""
     names = b"".join(map(_string, topics))
-    return struct.pack(">hi", 0, len(topics)) + names + struct.pack(">i", -1)
+    parts = [struct.pack(">hi", version, len(topics)), names, _data(user_data)]
+    if version >= 1:
+        rows = _string(topics[0]) + struct.pack(f">i{len(owned)}i", len(owned), *owned)
+        parts.append(struct.pack(">i", bool(owned)) + (rows if owned else b""))
+    if version >= 2:
+        parts.append(struct.pack(">i", -1))
+    if version >= 3:
+        parts.append(struct.pack(">h", -1))
+    return b"".join(parts)
+
+
+def _data(data: bytes | None) -> bytes:
+    return struct.pack(">i", -1) if data is None else struct.pack(">i", len(data)) + data
 
 
 def assignment(topic: str, *partitions: int) -> bytes:

@@ -1,29 +1,32 @@
-"""Cleaners that come to an end at any step, and what they may take up while they work."""
+"""Cleaners that come to an end at any step, or that something comes in between of; how long they
+hold Redis."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import tracemalloc
+import logging
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from partstream.embedded.server import EmbeddedServer
-from partstream.engine.compaction import plan
+from partstream.engine.compaction import pace
 from partstream.engine.compaction.cleaner import upkeep
 from partstream.engine.partition import Partition
-from partstream.engine.retention import sweep
+from partstream.model import CompactionProgress
 from tests.engine.compacting import (
     check_compacted,
     clean_now,
     last_of,
     left_of,
+    streams,
     updates,
     write,
 )
 from tests.engine.logs import Engine, engine
-from tests.engine.mortal import Cancelled, Heard, Killed, Mortal
+from tests.engine.mortal import Cancelled, Heard, Killed, Mortal, Watched
 
 SMALL: dict[str, Any] = {"cleanup_policy": "compact", "segment_bytes": 1_024}
 HELD_MS = 5
@@ -108,47 +111,114 @@ async def test_one_that_is_cancelled_does_not_wait_for_a_silent_server(
         assert work.cancelled()
 
 
-async def test_many_segments_take_several_rounds(
-    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+async def test_a_watcher_that_fails_lets_the_next_one_begin_at_once(
+    redis_url: str, namespace: str
 ) -> None:
-    monkeypatch.setattr(plan, "MOST_SEGMENTS", 4)
+    class Mine(Exception):
+        pass
+
+    def watch(_: CompactionProgress) -> None:
+        raise Mine
+
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(cleanup_policy="compact", segment_bytes=16_384)
+        await write(own, partition, [[(b"%d" % n, b"x" * 20)] * 300 for n in range(60)])
+        values = last_of(await left_of(own, partition))
+        topic = await own.topics.get("t")
+        with pytest.raises(Mine):
+            await upkeep(own.store, topic, partition, force=True, watcher=watch)
+        assert await clean_now(own, partition) is not None
+        await _is_whole(own, partition, values)
+
+
+@pytest.mark.parametrize("deleted", [54, 61])
+async def test_a_log_that_is_cut_under_way_is_cleaned_all_the_same(
+    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch, deleted: int
+) -> None:
+    """Between the last look at what was written and the swap; the lease is renewed at each step."""
+    monkeypatch.setattr(pace, "_RENEW_S", 0.0)
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(cleanup_policy="compact", segment_bytes=4_096)
+        await write(own, partition, [[(b"%d" % (n % 40), b"x" * 300)] * 3 for n in range(60)])
+        before = await left_of(own, partition)
+        topic = await own.topics.get("t")
+        cut = False
+
+        class Cutting(Watched):
+            async def around(self, call: Any, *args: Any, **kwargs: Any) -> Any:
+                nonlocal cut
+                if getattr(args[0], "name", "") == "clean/swap" and not cut:
+                    cut = True
+                    await own.log.delete_records(partition, deleted)
+                return await call(*args, **kwargs)
+
+        store: Any = Cutting(own.store)
+        done = await upkeep(store, topic, partition, force=True)
+        assert cut
+        assert done is not None
+        seen = await check_compacted(own.store, partition)
+        assert seen.number("boundary") == done.boundary
+        newest = {r.key: r.offset for r in before if r.offset < done.boundary}
+        assert [r.offset for r in await left_of(own, partition) if r.offset < done.boundary] == [
+            offset for offset in sorted(newest.values()) if offset >= deleted
+        ]
+
+
+async def test_why_it_was_given_up_is_said(
+    redis_url: str, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with engine(redis_url, namespace) as own:
         partition = await own.partition(**SMALL)
-        keys = [b"k%d" % n for n in range(60)]
-        await write(own, partition, [[(key, b"x" * 300)] * 2 for key in keys + keys])
-        before = await left_of(own, partition)
-        size = (await own.log.bounds(partition)).size
-        done = await clean_now(own, partition)
-        assert done is not None
-        after = await left_of(own, partition)
-        seen = await check_compacted(own.store, partition)
-        assert len(before) - done.records_read == len(after) - done.records_kept < 4
-        assert size - (await own.log.bounds(partition)).size == done.bytes_before - done.bytes_after
-        assert done.dirty_ratio == 1
-        assert last_of(after) == last_of(before)
-        assert len(seen.rows) <= 1 + 4 + 2, "rows are larger where there would be too many"
+        await write(own, partition, [[(b"%d" % n, b"x" * 300)] * 4 for n in range(20)])
+        topic = await own.topics.get("t")
+
+        class Deleting(Watched):
+            async def around(self, call: Any, *args: Any, **kwargs: Any) -> Any:
+                if args[0] == "HSCAN":
+                    await own.log.delete_records(partition, 50)
+                return await call(*args, **kwargs)
+
+        store: Any = Deleting(own.store)
+        with caplog.at_level(logging.INFO, "partstream"):
+            assert await upkeep(store, topic, partition, force=True) is None
+        assert "cleaning t-0 was given up: records were deleted" in caplog.text
+        await clean_now(own, partition)
+        await check_compacted(own.store, partition)
 
 
-async def test_memory_is_less_than_the_dirty_part_of_one_partition(
+async def test_what_a_dead_one_leaves_is_cleared_in_steps_and_not_read(
     redis_url: str, namespace: str
 ) -> None:
     async with engine(redis_url, namespace) as own:
-        config = {"cleanup.policy": "compact", "segment.bytes": 65_536}
-        topic = await own.topics.create("t", 3, config)
-        for partition in topic.partitions:
-            for batch in range(200):
-                pairs = [(b"k%d" % ((batch + i) % 300), b"x" * 400) for i in range(60)]
-                await own.log.append(partition, updates(*pairs))
-        dirty = min([(await own.log.bounds(one)).size for one in topic.partitions]) - 65_536
-        tracemalloc.start()
-        try:
-            before, _ = tracemalloc.get_traced_memory()
-            tracemalloc.reset_peak()
-            assert (await sweep(own.store, own.topics)).cleaned == 3
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-        assert peak - before < dirty / 2
+        partition = await own.partition(cleanup_policy="compact", segment_bytes=65_536)
+        await write(own, partition, [[(b"k%d" % (n % 9), b"x" * 40)] for n in range(1_500)])
+        topic = await own.topics.get("t")
+
+        class Dying(Watched):
+            async def around(self, call: Any, *args: Any, **kwargs: Any) -> Any:
+                if getattr(args[0], "name", "") == "clean/trim":
+                    raise Killed
+                return await call(*args, **kwargs)
+
+        dying: Any = Dying(own.store)
+        with pytest.raises(Killed):
+            await upkeep(dying, topic, partition, force=True)
+        assert len((await streams(own.store, partition)).log) == 1_500
+        calls = list[str]()
+
+        class Clearing(Watched):
+            async def around(self, call: Any, *args: Any, **kwargs: Any) -> Any:
+                answer = await call(*args, **kwargs)
+                name = getattr(args[0], "name", args[0])
+                calls.append(name)
+                assert name != "clean/trim" or answer <= 100
+                return answer
+
+        clearing: Any = Clearing(own.store)
+        await upkeep(clearing, topic, partition, force=True)
+        await check_compacted(own.store, partition)
+        assert calls.count("clean/trim") > 5
+        assert "XRANGE" not in calls
 
 
 @pytest.mark.every_server
@@ -160,11 +230,14 @@ async def test_memory_is_less_than_the_dirty_part_of_one_partition(
 async def test_redis_is_never_held_for_long(
     fresh_server: EmbeddedServer, namespace: str, history: tuple[int, int, int, int]
 ) -> None:
-    """By the server's own clock. A busy machine may stop a server in a command, but not always."""
+    """By the server's own clock. A busy machine may stop a server in any command: of each, which
+    has the same to do at every attempt, the shortest time counts.
+    """
     batches, records, size, segment = history
     async with engine(fresh_server.url, namespace) as own:
-        await own.store.execute("CONFIG", "SET", "slowlog-log-slower-than", 0, key="x")
-        longest = []
+        settings = ("slowlog-max-len", 10_000, "slowlog-log-slower-than", -1)
+        await own.store.execute("CONFIG", "SET", *settings, key="x")
+        shortest: dict[tuple[bytes, int], float] = {}
         for attempt in range(10):
             config = {"cleanup_policy": "compact", "segment_bytes": segment}
             partition = await own.partition(f"t{attempt}", **config)
@@ -172,13 +245,28 @@ async def test_redis_is_never_held_for_long(
                 first = batch * records // 2
                 pairs = [(b"k%d" % (first + i), b"x" * size) for i in range(records)]
                 await own.log.append(partition, updates(*pairs))
-            await own.store.execute("SLOWLOG", "RESET", key="x")
-            await own.store.execute("CONFIG", "SET", "slowlog-max-len", 10_000, key="x")
+            # Not the appends: to free so many lines takes a server some 40 ms, in the next command.
+            await own.store.execute("CONFIG", "SET", "slowlog-log-slower-than", 0, key="x")
             assert await clean_now(own, partition) is not None
-            slow = await own.store.execute("SLOWLOG", "GET", -1, key="x")
-            worst = max(slow, key=lambda entry: entry[2])
-            longest.append((worst[2] / 1_000, worst[3][:3]))
+            await own.store.execute("CONFIG", "SET", "slowlog-log-slower-than", -1, key="x")
+            for place, took_ms in (await _commands(own)).items():
+                shortest[place] = min(took_ms, shortest.get(place, took_ms))
             await own.topics.delete(partition.topic)
-            if longest[-1][0] <= HELD_MS:
+            if max(shortest.values()) <= HELD_MS:
                 return
-        raise AssertionError(f"milliseconds, and for what: {longest}")
+        raise AssertionError(
+            f"milliseconds: {sorted(shortest.items(), key=lambda one: -one[1])[:5]}"
+        )
+
+
+async def _commands(own: Engine) -> dict[tuple[bytes, int], float]:
+    """How long each took since the last call, ms, by its name and how many of that came before."""
+    slow = await own.store.execute("SLOWLOG", "GET", -1, key="x")
+    await own.store.execute("SLOWLOG", "RESET", key="x")
+    seen, took = Counter[bytes](), {}
+    for _, _, micros, words, *_ in reversed(slow):
+        if words[0] != b"SCRIPT":  # the server has to learn each of them once
+            name = words[1] if words[0] == b"EVALSHA" else words[0]
+            took[name, seen[name]] = micros / 1_000
+            seen[name] += 1
+    return took

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pytest
 
+from partstream.records import header
+from partstream.records.codec import encode
 from tests.engine.compacting import (
     check_compacted,
     clean_now,
@@ -15,7 +18,7 @@ from tests.engine.compacting import (
     updates,
     write,
 )
-from tests.engine.logs import Producer, engine, stored_from
+from tests.engine.logs import NOW, Producer, engine, stored_from
 
 pytestmark = pytest.mark.every_server
 
@@ -116,6 +119,25 @@ async def test_producers_are_known_as_before(redis_url: str, namespace: str) -> 
         assert held[0][1][43:57] == sent[43:57]
         assert (await own.log.append(partition, sent)).duplicate
         await check_compacted(own.store, partition)
+
+
+@pytest.mark.parametrize("cleanings", [1, 2])
+async def test_markers_of_transactions_stay(redis_url: str, namespace: str, cleanings: int) -> None:
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(**SMALL)
+        await write(own, partition, [[(b"k0", b"1")]])
+        plain = encode([(NOW, struct.pack(">hh", 0, 1), struct.pack(">hi", 0, 0), ())])
+        bits = header.TRANSACTIONAL_BIT | header.CONTROL_BIT
+        marker = header.assemble(
+            header.parse(plain)._replace(attributes=bits), plain[header.HEADER_SIZE :]
+        )
+        await own.log.append(partition, marker)
+        for _ in range(cleanings):
+            await write(own, partition, _history(20, 3, 300))
+            assert await clean_now(own, partition) is not None
+            held = (await streams(own.store, partition)).clean
+            assert held[0] == (2, marker)
+            await check_compacted(own.store, partition)
 
 
 async def test_deletion_leaves_nothing(redis_url: str, namespace: str) -> None:

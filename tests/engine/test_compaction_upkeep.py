@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 
-from partstream.engine.compaction.cleaner import upkeep
+from partstream.config.common import INT64_MAX
+from partstream.engine.compaction import state
+from partstream.engine.compaction.cleaner import compact, upkeep
+from partstream.engine.compaction.output import NOBODY, trim
+from partstream.engine.compaction.plan import plan
+from partstream.engine.compaction.state import earliest_dirty, look_at, segments_of
 from partstream.engine.partition import Partition
-from partstream.engine.retention import sweep
+from partstream.engine.retention import Sweeper, sweep
 from partstream.engine.times import offset_of_latest
 from partstream.errors import CorruptRecord
 from partstream.metrics.hooks import Observer
-from partstream.store.scripts import Script
+from partstream.model import Compacted
+from partstream.records.checksum import crc32c
 from tests.engine.compacting import check_compacted, clean_now, left_of, streams, updates
 from tests.engine.logs import Engine, engine, inside
+from tests.engine.mortal import Watched
+from tests.waiting import until
 
 SMALL: dict[str, Any] = {"cleanup_policy": "compact", "segment_bytes": 1_024}
 
@@ -65,6 +75,58 @@ async def test_records_do_not_wait_for_ever(redis_url: str, namespace: str) -> N
         assert len(await left_of(own, partition)) == 4
 
 
+@pytest.mark.parametrize(
+    ("ages_h", "due"),
+    [
+        ((0, 0, 0), False),
+        ((0, 2, 0), True),
+        ((0, 0, 2), False),
+        ((None, 0, 0), False),
+        ((None, 2, 0), True),
+    ],
+    ids=["young", "old in a later one", "in that being written", "undated", "undated and old"],
+)
+async def test_the_oldest_segment_counts(
+    redis_url: str, namespace: str, ages_h: tuple[int | None, ...], due: bool
+) -> None:
+    """Not only the first one; and a batch without a timestamp says nothing."""
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(
+            **SMALL,
+            min_cleanable_dirty_ratio=1,
+            max_compaction_lag_ms=3_600_000,
+            message_timestamp_before_max_ms=INT64_MAX,
+        )
+        now = await own.topics.now_ms()
+        for age in ages_h:
+            at = now - 3_600_000 * (age or 0)
+            sent = bytearray(updates(*[(b"k%d" % n, b"x" * 300) for n in range(3)], at=at))
+            if age is None:
+                sent[27:43] = b"\xff" * 16
+                sent[17:21] = crc32c(bytes(sent[21:])).to_bytes(4, "big")
+            await own.log.append(partition, bytes(sent))
+        assert (await sweep(own.store, own.topics)).cleaned == due
+
+
+async def test_many_segments_are_looked_at_for_the_oldest(
+    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "_FIRSTS_A_CALL", 3)
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(
+            **SMALL, min_cleanable_dirty_ratio=1, max_compaction_lag_ms=3_600_000
+        )
+        topic = await own.topics.get("t")
+        now = await own.topics.now_ms()
+        for number in range(11):
+            pairs = [(b"k%d" % n, b"x" * 300) for n in range(3)]
+            await own.log.append(partition, updates(*pairs, at=now - number))
+        look = await look_at(own.store, partition, 0)
+        intended = plan(look, await segments_of(own.store, partition, 100))
+        earliest = await earliest_dirty(own.store, partition, intended, look, topic.config)
+        assert earliest == now - 9 + 2
+
+
 @pytest.mark.every_server
 async def test_policies_change_on_a_live_topic(redis_url: str, namespace: str) -> None:
     async with engine(redis_url, namespace) as own:
@@ -97,11 +159,8 @@ async def test_what_a_trim_may_drop_is_read_from_the_state(redis_url: str, names
     async with engine(redis_url, namespace) as own:
         partition = await own.partition(**SMALL)
         await _write(own, partition, 8)
-        keys = partition.keys
-        gone = await own.store.run(
-            Script("clean/trim"), [keys.log, keys.state], [partition.topic_id, 20]
-        )
-        assert gone == 0
+        gone = [await trim(own.store, partition, NOBODY, offset) for offset in (20, None)]
+        assert gone == [0, 0]
         assert len((await inside(own.store, partition)).entries) == 8
 
 
@@ -156,6 +215,83 @@ async def test_only_one_cleans_at_a_time(redis_url: str, namespace: str) -> None
         topic = await own.topics.get("t")
         assert await upkeep(own.store, topic, partition, force=True) is not None
         await check_compacted(own.store, partition)
+
+
+async def test_who_cleans_on_demand_waits_for_others(redis_url: str, namespace: str) -> None:
+    """For one that has died as long as its lease lasts, and meanwhile the others are cleaned."""
+    async with engine(redis_url, namespace) as own:
+        topic = await own.topics.create(
+            "t", 2, {"cleanup.policy": "compact", "segment.bytes": 1024}
+        )
+        for partition in topic.partitions:
+            await _write(own, partition, 8)
+        key = topic.partitions[0].keys.state
+        until_ms = await own.topics.now_ms() + 400
+        await own.store.execute(
+            "HSET", key, "cleaner", "somebody", "cleaner_until", until_ms, key=key
+        )
+        steps = list[tuple[int, str]]()
+        done = await compact(own.store, topic, lambda n, at: steps.append((n, at.step)))
+        assert await own.topics.now_ms() >= until_ms
+        for partition in topic.partitions:
+            row = done[partition.index]
+            assert row is not None
+            assert (row.by_another, row.records_kept) == (False, 4)
+            await check_compacted(own.store, partition)
+        assert (0, "waiting") in steps
+        assert (1, "waiting") not in steps
+        assert await compact(own.store, topic, None) == {0: None, 1: None}
+
+
+async def test_what_another_one_cleans_meanwhile_is_said(redis_url: str, namespace: str) -> None:
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(**SMALL)
+        await _write(own, partition, 8)
+        topic = await own.topics.get("t")
+        waits, goes = asyncio.Event(), asyncio.Event()
+
+        class Slow(Watched):
+            async def around(self, call: Any, *args: Any, **kwargs: Any) -> Any:
+                if args[0] == "HSCAN":
+                    waits.set()
+                    await goes.wait()
+                return await call(*args, **kwargs)
+
+        slow: Any = Slow(own.store)
+        other = asyncio.create_task(upkeep(slow, topic, partition, force=True))
+        await waits.wait()
+        done = await compact(own.store, topic, lambda *_: goes.set())
+        by_other = await other
+        assert by_other is not None
+        size = by_other.bytes_after
+        assert done == {0: Compacted(by_other.boundary, 0, 0, size, size, 0.0, by_another=True)}
+
+
+async def test_what_is_known_of_a_partition_is_forgotten_with_the_lease(
+    redis_url: str, namespace: str
+) -> None:
+    told = list[Any]()
+
+    class Listening(Observer):
+        def dirty_known(self, topic: str, partition: int, ratio: float) -> None:
+            told.append((topic, partition))
+
+        def looks_after(self, partitions: Collection[tuple[str, int]]) -> None:
+            told.append(set(partitions))
+
+    async with engine(redis_url, namespace, observer=Listening()) as own:
+        await own.partition(**SMALL)
+        await own.partition("plain")
+        sweeper = Sweeper(own.store, own.topics, interval_ms=20)
+        sweeper.start()
+        await until(lambda: told)
+        assert told[:2] == [("t", 0), {("t", 0)}]
+        await own.store.execute("SET", own.store.keys.meta.sweep, "another", key="x")
+        await until(lambda: told[-1] == set())
+        await own.store.execute("DEL", own.store.keys.meta.sweep, key="x")
+        await until(lambda: told[-1] == {("t", 0)})
+        await sweeper.close()
+        assert told[-1] == set()
 
 
 @pytest.mark.parametrize("records", [100_000, pytest.param(1_000_000, marks=pytest.mark.long)])

@@ -14,7 +14,6 @@ from partstream.errors import (
     FencedMemberEpoch,
     GroupIdNotFound,
     GroupMaxSizeReached,
-    InconsistentGroupProtocol,
     InvalidRegularExpression,
     NonEmptyGroup,
     UnknownMemberId,
@@ -22,7 +21,6 @@ from partstream.errors import (
 )
 from partstream.groups.consumer import Plan, Step
 from partstream.model import GroupListing, GroupState, OffsetAndMetadata, TopicPartition
-from tests.engine.classic_members import ClassicMember
 from tests.engine.group_members import Member, rig, settle
 from tests.waiting import until
 
@@ -394,23 +392,9 @@ async def test_groups_are_listed_described_and_deleted(redis_url: str, namespace
         assert (await engine.groups.list())[0].type == "consumer"
 
 
-async def test_a_group_of_another_type_that_has_members_is_refused(
-    redis_url: str, namespace: str
-) -> None:
-    async with rig(redis_url, namespace) as engine:
-        classic = ClassicMember(engine.groups, "g")
-        await classic.settle()
-        with pytest.raises(InconsistentGroupProtocol, match="classic"):
-            await Member(engine.groups, "g").beat()
-        await classic.leave()
-        await Member(engine.groups, "g").beat()
-        assert (await engine.groups.describe("g")).type == "consumer"
-        assert (await classic.join(member_id="")).error == InconsistentGroupProtocol.code
-
-
 async def test_a_group_may_be_full(redis_url: str, namespace: str) -> None:
     async with rig(redis_url, namespace) as engine:
-        engine.groups._max_size = 1
+        engine.groups.max_size = 1
         await Member(engine.groups, "g").beat()
         with pytest.raises(GroupMaxSizeReached, match="group g"):
             await Member(engine.groups, "g").beat()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from partstream.engine.groups.calls import Claim
 from partstream.errors import FencedInstanceId, UnknownMemberId, UnreleasedInstanceId
+from partstream.groups.consumer import Catalog, plan
+from partstream.groups.requests import HeartbeatRequest
 from tests.engine.group_members import Member, rig, settle
 from tests.waiting import until
 
@@ -111,6 +116,39 @@ async def test_a_changed_subscription_on_return_is_a_change(redis_url: str, name
         back = Member(engine.groups, "g", ["u"], instance_id="i")
         await settle(back)
         assert back.owned == frozenset({(other.id, 0)})
+
+
+async def test_a_restart_while_an_assignment_is_made(redis_url: str, namespace: str) -> None:
+    """It was made for the member that the instance was before: another one has to follow."""
+    async with rig(redis_url, namespace) as engine:
+        await engine.topics.create("t", 4)
+        other = Member(engine.groups, "g")
+        await settle(other)
+        calls = engine.groups.calls
+        request = HeartbeatRequest(
+            "g", "before", 0, "i", rebalance_timeout_ms=60_000, subscribed_topics=["t"]
+        )
+        await calls.join(request, 1, 10_000, 0)
+        claims: list[Claim] = []
+
+        async def claimed() -> bool:
+            claim = await calls.claim("g", "somebody")
+            if isinstance(claim, Claim):
+                claims.append(claim)
+            return bool(claims)
+
+        await until(claimed)
+        await calls.leave("g", "before", "i", for_good=False)
+        _, view = await calls.join(replace(request, member_id="after"), 1, 10_000, 0)
+
+        topics = await engine.topics.all()
+        catalog = Catalog({name: (t.id, len(t.partitions)) for name, t in topics.items()})
+        made = plan(claims[0].subscriptions, catalog, claims[0].targets)
+        assert await calls.settle("g", claims[0], made, catalog.fingerprint)
+        after = Member(engine.groups, "g", member_id="after", instance_id="i")
+        after.epoch, after.version = view.row.epoch, view.row.seq
+        await settle(after, other)
+        assert (len(after.owned), len(other.owned)) == (2, 2)
 
 
 async def test_an_instance_that_nobody_is(redis_url: str, namespace: str) -> None:

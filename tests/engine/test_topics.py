@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from partstream.config.topic import TopicConfig
 from partstream.embedded.server import EmbeddedServer
 from partstream.engine.retention import sweep
 from partstream.engine.topics import Topics
@@ -130,6 +131,24 @@ async def test_configs_of_a_newer_partstream_are_kept(redis_url: str, namespace:
             "segment.bytes": "2048",
             "tiered.storage": "true",
         }
+
+
+async def test_defaults_of_who_created_a_topic_are_kept(redis_url: str, namespace: str) -> None:
+    async with engine(redis_url, namespace) as own, engine(redis_url, namespace) as other:
+        defaults = {"retention.bytes": "9999", "segment.bytes": "4096"}
+        await own.topics.create("t", 1, TopicConfig.from_overrides({}, defaults))
+        row = json.loads((await own.topics.get("t", fresh=True)).row)
+        row["defaults"]["tiered.storage"] = "true"
+        key = own.store.keys.meta.topics
+        await own.store.execute("HSET", key, "t", json.dumps(row), key=key)
+        await other.topics.grow("t", 2)
+        await other.topics.alter("t", {"retention.bytes": 7, "segment.bytes": 2_048})
+        changed = await other.topics.alter("t", {"retention.bytes": None})
+        assert changed.config.overrides() == {"segment.bytes": "2048"}
+        for partition in changed.partitions:
+            state = (await inside(own.store, partition)).state
+            assert (state["retention_bytes"], state["segment_bytes"]) == ("9999", "2048")
+        assert json.loads(changed.row)["defaults"] == {**defaults, "tiered.storage": "true"}
 
 
 async def test_a_late_configure_does_not_undo_a_newer_one(redis_url: str, namespace: str) -> None:

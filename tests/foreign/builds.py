@@ -85,13 +85,35 @@ def java_class(version: str, profile: str = "") -> tuple[str, ...]:
 
     name = "-".join(filter(None, ["java", version, profile]))
     folder = _made(name, [pom, *sources], make)
-    quick = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Xmx256m")
     quiet = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",)
-    return (run, *quick, *quiet, "-cp", f"{folder}/classes:{folder}/libs/*")
+    return (run, *_QUICK, *quiet, "-cp", f"{folder}/classes:{folder}/libs/*")
 
 
 NEWEST_JAVA = "4.3.0"
+_QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Xmx256m")
+"""Java starts soon, and takes little."""
 _ON_STREAMS = {"Streams.java", "Tables.java"}
+
+
+@functools.cache
+def registry() -> tuple[str, ...]:
+    """The command that runs Apicurio Registry; its settings and `REGISTRY_CLASS` still to come."""
+    run, mvn = program("java", "Java"), program("mvn", "Maven")
+    # Newer versions of the plugin ask for the artifact's parent, which is not published.
+    unpack = "org.apache.maven.plugins:maven-dependency-plugin:2.8:unpack"
+    artifact = f"io.apicurio:apicurio-registry-app:{_APICURIO}:tar.gz:all"
+
+    def make(folder: Path) -> None:
+        words = (f"-Dartifact={artifact}", f"-DoutputDirectory={folder}")
+        _run([mvn, "-q", "-B", unpack, *words], cwd=folder, tries=_TRIES)
+
+    folder = _made(f"apicurio-{_APICURIO}", [unpack, artifact], make)
+    return (run, *_QUICK, "-cp", f"{folder}/apicurio-registry-app-{_APICURIO}-runner.jar")
+
+
+_APICURIO = "3.0.9"
+"""The newest version that runs on Java 17."""
+REGISTRY_CLASS = "io.quarkus.runner.GeneratedMain"
 
 
 @functools.cache
@@ -228,7 +250,12 @@ def main() -> None:
     from tests.foreign.kinds import KINDS  # noqa: PLC0415 (it is made of what is here)
 
     failed = False
-    programs = {"Kafka Connect": connect, "Faust": faust, "Quix Streams": quix}
+    programs: dict[str, Callable[[], Sequence[str]]] = {
+        "Kafka Connect": connect,
+        "Apicurio Registry": registry,
+        "Faust": faust,
+        "Quix Streams": quix,
+    }
     for name, make in {**{kind.name: kind.command for kind in KINDS}, **programs}.items():
         try:
             make()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 import pytest
 
 from partstream.embedded.ports import free_port
+from tests.foreign import web
 from tests.foreign.applications import Application, application
 from tests.foreign.brokers import Serve
 from tests.foreign.builds import connect
@@ -24,7 +22,7 @@ from tests.waiting import until
 pytestmark = [pytest.mark.deadline(400), pytest.mark.xdist_group("foreign-tools")]
 
 STORES = ("config", "offset", "status")
-_NOT_YET = {404, 409, 500, 503}
+_NOT_YET = {web.NOBODY, 404, 409, 500, 503}
 """What a worker answers while it rebalances, or does not know yet what it was just told."""
 CLASSES = "org.apache.kafka.connect"
 
@@ -69,18 +67,11 @@ class Worker:
         return await until(lambda: asyncio.to_thread(self._ask, method, path, body), within=SOON)
 
     def _ask(self, method: str, path: str, body: Any) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"content-type": "application/json"}
-        asked = urllib.request.Request(self._url + path, data, headers, method=method)
-        try:
-            with urllib.request.urlopen(asked, timeout=10) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            if error.code not in _NOT_YET:
-                raise
-        except OSError:
-            pass  # it has only just been started
-        return None
+        status, told = web.ask(method, self._url + path, body)
+        if status in _NOT_YET:
+            return None
+        assert status < 400, (method, path, status, told)
+        return told
 
     async def connect(self, name: str, kind: str, **config: str) -> None:
         """Make a connector."""

@@ -127,3 +127,41 @@ async def test_a_classic_group_becomes_a_consumer_group(
         assert set(seen) == set(group.written[40:])
         await group.leave("one")
         await group.leave("two")
+
+
+@pytest.mark.parametrize("assignor", ["range", "cooperative-sticky"])
+async def test_members_are_switched_one_by_one_and_back(
+    agents: dict[str, Agent], serve: Serve, namespace: str, assignor: str
+) -> None:
+    """From one protocol to the other (KIP-848), while they read; librdkafka is there, too."""
+    java, other = await asyncio.to_thread(start, agents, "java-4.3.0", "confluent-kafka-new")
+    async with serve(**QUICK) as running:
+        group = Watch(running.bootstrap, namespace, 6)
+        await group.create(java)
+        await group.write(java, 60)
+        await group.join(java, "java-1", assignor)
+        await group.join(other, "librdkafka-1", assignor)
+        await group.shared(3, 3)
+        await group.all_read()
+        await group.join(java, "java-2", "consumer")
+        await group.shared(2, 2, 2)
+        await group.write(java, 60)
+        await group.leave("java-1")
+        await group.shared(3, 3)
+        await group.join(other, "librdkafka-2", "consumer")
+        await group.leave("librdkafka-1")
+        await group.shared(3, 3)
+        await group.write(other, 60)
+        await group.all_read()
+        # And back.
+        await group.join(java, "java-3", assignor)
+        await group.shared(2, 2, 2)
+        await group.leave("java-2")
+        await group.leave("librdkafka-2")
+        await group.shared(6)
+        await group.join(other, "librdkafka-3", assignor)
+        await group.shared(3, 3)
+        await group.write(java, 60)
+        await group.all_read()
+        await group.leave("java-3")
+        await group.leave("librdkafka-3")

@@ -20,6 +20,7 @@ pytestmark = [
 
 TOPICS = "org.apache.kafka.tools.TopicCommand"
 CONFIGS = "kafka.admin.ConfigCommand"
+FEATURES = "org.apache.kafka.tools.FeatureCommand"
 GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 OFFSETS = "org.apache.kafka.tools.GetOffsetShell"
 PRODUCE = "org.apache.kafka.tools.ConsoleProducer"
@@ -103,6 +104,12 @@ async def test_topics_and_configs(serve: Serve, namespace: str) -> None:
             *(CONFIGS, "--alter", *entity, "--add-config", "retention.ms=soon"), fails=True
         )
         assert "InvalidConfigurationException" in wrong
+        group = ("--entity-type", "groups", "--entity-name", namespace)
+        shown = await tools(CONFIGS, "--describe", "--all", *group)
+        assert "  consumer.session.timeout.ms=45000 sensitive=false" in shown
+        features = await tools(FEATURES, "describe")
+        level = "SupportedMinVersion: 0 SupportedMaxVersion: 1 FinalizedVersionLevel: 1"
+        assert f"Feature: group.version {level}" in " ".join(features.split())
         await tools(TOPICS, "--delete", *topic)
         gone = await tools(TOPICS, "--describe", *topic, fails=True)
         assert f"Topic '{namespace}' does not exist as expected" in gone

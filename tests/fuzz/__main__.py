@@ -9,6 +9,7 @@ import sys
 import time
 
 from partstream.embedded.server import EmbeddedServer
+from tests.fuzz.crowd import crowd
 from tests.fuzz.frames import good
 from tests.fuzz.run import Attack, Report
 from tests.fuzz.target import target
@@ -18,7 +19,7 @@ MOST_GROWTH = 1.25
 _EVERY_S = 30.0
 
 
-async def _main(frames: int, seed: int) -> int:
+async def _main(frames: int, seed: int, connections: int) -> int:
     told = time.monotonic()
 
     def tell(report: Report) -> None:
@@ -30,8 +31,10 @@ async def _main(frames: int, seed: int) -> int:
     with EmbeddedServer() as server:
         async with target(server.url, "fuzz") as running:
             print(f"seed {seed}", flush=True)
-            report = await Attack(running, good(), seed=seed).run(frames, tell)
-            print(_text(report), flush=True)
+            async with crowd(running, connections) as there:
+                print(f"{len(there.silent):,} connections do nothing meanwhile", flush=True)
+                report = await Attack(running, good(), seed=seed).run(frames, tell)
+            print(f"{_text(report)}; slow senders got {there.answers:,} answers", flush=True)
             if not running.is_up:
                 print("the gateway is gone")
                 return 1
@@ -59,6 +62,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Send spoilt frames to a gateway")
     parser.add_argument("--frames", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--connections", type=int, default=10_000, help="that do nothing")
     given = parser.parse_args()
     drawn = random.randrange(1 << 30) if given.seed is None else given.seed
-    sys.exit(asyncio.run(_main(given.frames, drawn)))
+    sys.exit(asyncio.run(_main(given.frames, drawn, given.connections)))

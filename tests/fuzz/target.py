@@ -1,12 +1,13 @@
 """A gateway in a process of its own, whose memory can be watched.
 
-`python -m tests.fuzz.target URL NAMESPACE` prints its port, and runs until its input ends.
+`python -m tests.fuzz.target URL NAMESPACE CONFIGS` prints its port, and runs until its input ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ import resource
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from partstream.gateway.server import Gateway
 from tests.gateway.gateways import gateway
@@ -44,10 +46,10 @@ class Target:
 
 
 @contextlib.asynccontextmanager
-async def target(url: str, namespace: str) -> AsyncIterator[Target]:
+async def target(url: str, namespace: str, **config: object) -> AsyncIterator[Target]:
     """Start one, and stop it at the end."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.fuzz.target", url, namespace),
+        *(sys.executable, "-m", "tests.fuzz.target", url, namespace, json.dumps(config)),
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdin=asyncio.subprocess.PIPE,
@@ -76,10 +78,10 @@ def most_files() -> int:
     return hard
 
 
-async def _serve(url: str, namespace: str) -> None:
+async def _serve(url: str, namespace: str, config: dict[str, Any]) -> None:
     running: Gateway
     # Topics that nobody meant would fill Redis: only those that are created are there.
-    async with gateway(url, namespace, auto_create_topics_enable=False) as running:
+    async with gateway(url, namespace, auto_create_topics_enable=False, **config) as running:
         print(running.address[1], flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
@@ -87,4 +89,4 @@ async def _serve(url: str, namespace: str) -> None:
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
     most_files()
-    asyncio.run(_serve(sys.argv[1], sys.argv[2]))
+    asyncio.run(_serve(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))

@@ -84,6 +84,22 @@ def _one_of(field: Field, name: str) -> Any:
     return None if field.optional else one
 
 
+def spoilt(whole: bytes) -> st.SearchStrategy[bytes]:
+    """The bytes of a message with some of them changed, or cut off, or others behind."""
+
+    def change(places: list[tuple[int, int]], cut: int, more: bytes) -> bytes:
+        body = bytearray(whole)
+        for at, value in places:
+            if body:
+                body[at % len(body)] = value
+        return bytes(body[: len(body) - cut % (len(body) + 1)]) + more
+
+    bytes_of_lengths = st.sampled_from((0, 1, 0x7F, 0x80, 0xFF)) | st.integers(0, 255)
+    places = st.lists(st.tuples(st.integers(0, 1 << 16), bytes_of_lengths), max_size=4)
+    cuts = st.just(0) | st.integers(0, 1 << 16)
+    return st.builds(change, places, cuts, st.binary(max_size=8))
+
+
 def as_kio(cls: Any, values: dict[str, Any]) -> Any:
     """The same message as an object of kio's class."""
     return cls(**{field.name: _as_kio(field, values[field.name]) for field in fields_of(cls)})

@@ -14,17 +14,28 @@ from kio.index import load_request_schema, load_response_schema
 from partstream.gateway import codec
 from partstream.gateway.primitives import Input, Malformed, uvarint, write_uvarint
 from partstream.gateway.table import TABLE
-from tests.gateway.messages import as_kio, holds, messages, plain, read_by_kio, written_by_kio
+from tests.gateway.messages import (
+    as_kio,
+    holds,
+    messages,
+    plain,
+    read_by_kio,
+    spoilt,
+    written_by_kio,
+)
 
-_NEWEST = [(api.key, api.most) for api in TABLE]
 _EVERY = [
     pytest.param(api.key, version, most, id=f"{api.name}-v{version}")
     for api in TABLE
     for version, most in ((version, api.most) for version in range(api.least, api.most + 1))
 ]
-_few = settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
-)
+_few = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+
+
+@pytest.fixture
+def examples(request: pytest.FixtureRequest) -> int:
+    """Of each test: there are some two hundred versions of all APIs together."""
+    return 200 if request.config.getoption("--long") else 8
 
 
 def _both(key: int, version: int, most: int) -> list[tuple[Any, codec.Message]]:
@@ -35,13 +46,13 @@ def _both(key: int, version: int, most: int) -> list[tuple[Any, codec.Message]]:
 
 
 @pytest.mark.parametrize(("key", "version", "most"), _EVERY)
-def test_it_agrees_with_kio(key: int, version: int, most: int) -> None:
+def test_it_agrees_with_kio(key: int, version: int, most: int, examples: int) -> None:
     for cls, message in _both(key, version, most):
-        _agree(cls, message)
+        _agree(cls, message, examples)
 
 
-def _agree(cls: Any, message: codec.Message) -> None:
-    @_few
+def _agree(cls: Any, message: codec.Message, examples: int) -> None:
+    @settings(_few, max_examples=examples)
     @given(values=messages(cls))
     def agree(values: dict[str, Any]) -> None:
         theirs = written_by_kio(cls, as_kio(cls, values))
@@ -54,10 +65,10 @@ def _agree(cls: Any, message: codec.Message) -> None:
 
 
 @pytest.mark.parametrize(("key", "version", "most"), _EVERY)
-def test_cut_off_anywhere_it_is_refused_or_read(key: int, version: int, most: int) -> None:
+def test_cut_off_anywhere_it_is_refused(key: int, version: int, most: int, examples: int) -> None:
     cls, message = _both(key, version, most)[0]
 
-    @_few
+    @settings(_few, max_examples=examples)
     @given(values=messages(cls), data=st.data())
     def cut(values: dict[str, Any], data: st.DataObject) -> None:
         whole = bytes(message.encode(values))
@@ -70,15 +81,19 @@ def test_cut_off_anywhere_it_is_refused_or_read(key: int, version: int, most: in
     cut()
 
 
-@pytest.mark.parametrize(("key", "most"), _NEWEST)
-def test_random_bytes_are_refused_or_read(key: int, most: int) -> None:
-    message = codec.request(key, most, most)
+@pytest.mark.parametrize(("key", "version", "most"), _EVERY)
+def test_bytes_that_are_no_message_are_refused_or_read(
+    key: int, version: int, most: int, examples: int
+) -> None:
+    """Random ones, and good messages that were spoilt."""
+    cls, message = _both(key, version, most)[0]
 
-    @settings(max_examples=60, deadline=None, database=None)
-    @given(data=st.binary(max_size=80))
-    def read(data: bytes) -> None:
-        with suppress(Malformed):
-            message.decode(data)
+    @settings(_few, max_examples=examples)
+    @given(random=st.binary(max_size=80), values=messages(cls), data=st.data())
+    def read(random: bytes, values: dict[str, Any], data: st.DataObject) -> None:
+        for body in (random, data.draw(spoilt(bytes(message.encode(values))))):
+            with suppress(Malformed):
+                message.decode(body)
 
     read()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from partstream.errors import ConfigError
 from tests.gateway.gateways import Client, create, gateway, request, response
+from tests.gateway.greedy import fill, take_nothing
 from tests.waiting import until
 
 
@@ -101,6 +103,29 @@ async def test_who_speaks_no_tls_is_named_and_holds_nothing_up(
         await until(lambda: running.meter.connections["SSL"] == 0)
     problems = [record.getMessage() for record in caplog.records]
     assert len([line for line in problems if "no TLS handshake" in line]) == 2, problems
+
+
+async def test_a_client_over_tls_that_takes_nothing(
+    redis_url: str, namespace: str, authority: Authority
+) -> None:
+    listeners = authority.listener(listen="PLAINTEXT://127.0.0.1:0,SSL://127.0.0.1:0")
+    async with gateway(redis_url, namespace, connections_max_idle_ms=500, **listeners) as running:
+        await fill(running, 12)
+        secure = running._listening[1].address
+        async with await connect(secure, authority.client()) as client:
+            await take_nothing(running, client)
+            await until(lambda: not running._connections)
+        assert running.meter.problems["idle"] == 1
+        assert running.unsent_bytes == 0
+
+
+async def test_a_client_whose_machine_is_gone_is_noticed(redis_url: str, namespace: str) -> None:
+    async with gateway(redis_url, namespace) as running, await Client.connect(running) as client:
+        await client.ask(18, 0)
+        (connection,) = running._connections
+        assert connection._transport is not None
+        accepted = connection._transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 @pytest.mark.parametrize("asked", ["none", "requested", "required"])

@@ -490,7 +490,7 @@ async def test_every_producer_gets_an_id_of_its_own(redis_url: str, namespace: s
             assert (answer.error_code, answer.producer_epoch) == (0, 0)
             ids.add(answer.producer_id)
         assert len(ids) == 6
-        assert (await client.ask(22, 4, transactional_id="tx")).error_code == 15
+        assert (await client.ask(22, 4, transactional_id="tx")).error_code == 53
 
 
 @pytest.mark.parametrize("version", [8, 13])

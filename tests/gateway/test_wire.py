@@ -12,16 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kio.index import load_request_schema
 
-from partstream.gateway import codec
-from partstream.gateway.handlers import fetch, produce
+from partstream.gateway import codec, wire_fetch, wire_produce
 from partstream.gateway.primitives import Malformed
-from partstream.gateway.table import TABLE
-from partstream.gateway.wire import Wire
-from tests.gateway.messages import as_kio, messages, one_of_each, written_by_kio
+from partstream.gateway.table import BY_KEY, TABLE
+from tests.gateway.messages import as_kio, messages, one_of_each, spoilt, written_by_kio
 
 PRODUCE, FETCH = (
-    [pytest.param(version, id=f"v{version}") for version in range(one.LEAST, one.MOST + 1)]
-    for one in (produce, fetch)
+    [pytest.param(version, id=f"v{version}") for version in range(api.least, api.most + 1)]
+    for api in (BY_KEY[0], BY_KEY[1])
 )
 _few = settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
@@ -31,10 +29,8 @@ _MOST_TAKEN = 200_000
 """Bytes: a thousand times a frame, and far less than any of the lengths that are claimed."""
 
 
-def _produced(version: int, data: bytes) -> Any:
-    wire = Wire(data, 0, flexible=version >= produce.FLEXIBLE)
-    head = (wire.nullable_string(), wire.int16(), wire.int32())
-    return head, produce._read(wire, by_id=version >= 13)
+def _produced(version: int, data: bytes) -> wire_produce.Request:
+    return wire_produce.read(data, 0, version)
 
 
 @pytest.mark.parametrize("version", PRODUCE)
@@ -45,24 +41,24 @@ def test_produce_is_read_as_kio_writes_it(version: int) -> None:
     @given(values=messages(cls), data=st.data())
     def read(values: dict[str, Any], data: st.DataObject) -> None:
         whole = written_by_kio(cls, as_kio(cls, values))
-        head, topics = _produced(version, whole + _BEHIND)
-        assert head == (values["transactional_id"], values["acks"], values["timeout"])
-        named = "topic_id" if version >= 13 else "name"
-        assert topics == [
-            (
-                topic[named],
-                [(one["index"], one["records"]) for one in topic["partition_data"]],
-            )
-            for topic in values["topic_data"]
-        ]
+        found = _produced(version, whole + _BEHIND)
+        assert found[:3] == (values["transactional_id"], values["acks"], values["timeout"])
+        # Of a partition that is there twice, what comes last.
+        wanted: dict[str | None, dict[int, bytes | None]] = {}
+        for topic in values["topic_data"]:
+            rows = wanted.setdefault(topic["topic_id" if version >= 13 else "name"], {})
+            rows.update({one["index"]: one["records"] for one in topic["partition_data"]})
+        assert found.topics == [(name, list(rows.items())) for name, rows in wanted.items() if rows]
         with pytest.raises(Malformed):
             _produced(version, whole[: data.draw(st.integers(0, len(whole) - 1))])
+        with suppress(Malformed):
+            _produced(version, data.draw(st.binary(max_size=80) | spoilt(whole)))
 
     read()
 
 
-def _fetched(version: int, data: bytes) -> Any:
-    return fetch._read(Wire(data, 0, flexible=version >= fetch.FLEXIBLE), version)
+def _fetched(version: int, data: bytes) -> wire_fetch.Request:
+    return wire_fetch.read(data, 0, version)
 
 
 @pytest.mark.parametrize("version", FETCH)
@@ -80,6 +76,7 @@ def test_fetch_is_read_as_kio_writes_it(version: int) -> None:
             values["max_bytes"],
         )
         assert found.isolation_level == values["isolation_level"]
+        assert found.replica_id == values.get("replica_id", -1)
         assert found.session_epoch == values.get("session_epoch", -1)
         # A topic or a partition that is there twice counts once, as the last one.
         wanted: dict[str | None, dict[int, tuple[int, ...]]] = {}
@@ -94,6 +91,8 @@ def test_fetch_is_read_as_kio_writes_it(version: int) -> None:
         ]
         with pytest.raises(Malformed):
             _fetched(version, whole[: data.draw(st.integers(0, len(whole) - 1))])
+        with suppress(Malformed):
+            _fetched(version, data.draw(st.binary(max_size=80) | spoilt(whole)))
 
     read()
 

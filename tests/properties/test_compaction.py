@@ -20,6 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from partstream.engine.compaction import cleaning
 from partstream.engine.compaction.cleaner import upkeep
 from partstream.engine.log import ANY, Log
 from partstream.engine.partition import Partition
@@ -44,6 +45,8 @@ class CompactionMachine(RuleBasedStateMachine):
     url = ""
     namespace = ""
     number = 0
+    room = cleaning._MOST_BYTES
+    """What a cleaner may remember; with little of it a partition takes several rounds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +63,9 @@ class CompactionMachine(RuleBasedStateMachine):
         self.sequences = {1: 0, 2: 0}
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.runner.run(work)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cleaning, "_MOST_BYTES", self.room)
+            return self.runner.run(work)
 
     def teardown(self) -> None:
         self.run(self._close())
@@ -79,9 +84,11 @@ class CompactionMachine(RuleBasedStateMachine):
         segment_bytes=st.sampled_from([1_024, 3_000]),
         policy=st.sampled_from(["compact", "compact,delete", "delete"]),
         retention=st.sampled_from([0, 3_600_000]),
+        room=st.sampled_from([300, 900, cleaning._MOST_BYTES]),
     )
-    def begin(self, segment_bytes: int, policy: str, retention: int) -> None:
+    def begin(self, segment_bytes: int, policy: str, retention: int, room: int) -> None:
         CompactionMachine.number += 1
+        self.room = room
         config = {
             "cleanup.policy": policy,
             "segment.bytes": segment_bytes,

@@ -1,230 +1,294 @@
 """The rules of a group, with the scripts' guards in memory: any order of events, quickly.
 
-What the scripts really do is tested on servers, by `tests/engine/test_groups*.py`. Here hypothesis
-looks for an order of joins, deaths, assignments, lost answers and late heartbeats that breaks a
-rule, and shrinks it to one that can be read.
+Here hypothesis looks for an order of joins, deaths, returns, assignments, lost answers, late
+heartbeats and changes of topics that breaks a rule, and shrinks it to one that can be read.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import replace
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
-
-from partstream.groups.consumer import Catalog, Plan, Step, group_state, plan, reconcile
-from partstream.groups.rows import (
-    NOTHING,
-    STABLE,
-    MemberRow,
-    Partitions,
-    Subscription,
-    TopicIdPartition,
-    decode_partitions,
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
 )
+
+from partstream.errors import (
+    FencedInstanceId,
+    FencedMemberEpoch,
+    UnknownMemberId,
+    UnreleasedInstanceId,
+)
+from partstream.groups.consumer import group_state, preferred_assignor, subscribed_names
+from partstream.groups.requests import HeartbeatRequest
+from partstream.groups.rows import LEFT_STATIC, NOTHING, decode_partitions
 from partstream.model import GroupState
+from tests.properties.group_clients import (
+    HOUR_MS,
+    WANTS,
+    Client,
+    Coordinator,
+    HeldUp,
+    Join,
+    Wants,
+)
+from tests.properties.group_model import Beat, Made, Review, State
 
-
-class Fenced(Exception):
-    """The member is not in the group, or not at that epoch."""
-
-
-class State:
-    """A group's rows, and what the scripts do to them."""
-
-    def __init__(self) -> None:
-        self.epoch = self.target_epoch = 1
-        self.seq = 0
-        self.rows: dict[str, MemberRow] = {}
-        self.targets: dict[str, str] = {}
-        self.subscriptions: dict[str, Subscription] = {}
-        self.owner: dict[TopicIdPartition, str] = {}
-
-    def write(self, member: str, row: MemberRow) -> None:
-        self.seq += 1
-        self.rows[member] = replace(row, seq=self.seq)
-
-    def join(self, member: str, subscription: Subscription) -> None:
-        self.remove(member)
-        self.epoch += 1
-        self.write(member, MemberRow(self.epoch, 0, 0, 0, STABLE))
-        self.subscriptions[member] = subscription
-
-    def remove(self, member: str) -> None:
-        row = self.rows.pop(member, None)
-        if row is not None:
-            for partition in row.assigned | row.revoking:
-                del self.owner[partition]
-            self.targets.pop(member, None)
-            del self.subscriptions[member]
-            self.epoch += 1
-
-    def apply(self, member: str, read: MemberRow, target_epoch: int, step: Step) -> None:
-        taken = any(self.owner.get(p, member) != member for p in step.acquire)
-        if self.rows.get(member) != read or self.target_epoch != target_epoch or taken:
-            return
-        for partition in step.acquire:
-            self.owner[partition] = member
-        for partition in step.release:
-            del self.owner[partition]
-        self.write(member, step.row)
-
-    def settle(self, epoch: int, target_epoch: int, made: Plan) -> None:
-        if self.target_epoch != target_epoch:
-            return
-        self.target_epoch = epoch
-        for member, target in made.changed.items():
-            if member in self.rows:
-                self.targets[member] = target
-
-    def heartbeat(self, sent: Sent) -> MemberRow:
-        row = self.rows.get(sent.member)
-        if row is None or sent.epoch not in (row.epoch, row.previous_epoch):
-            raise Fenced
-        while row.epoch == sent.epoch:
-            target = decode_partitions(self.targets.get(sent.member, ""))
-            busy = {p for p in target if self.owner.get(p, sent.member) != sent.member}
-            owned = sent.owned if row.seq == sent.seen else None
-            step = reconcile(row, target, self.target_epoch, busy, owned)
-            if step is None:
-                break
-            self.apply(sent.member, row, self.target_epoch, step)
-            row = self.rows[sent.member]
-        return row
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A heartbeat on its way."""
-
-    member: str
-    epoch: int
-    owned: Partitions
-    seen: int
-
-
-@dataclass
-class Client:
-    """A member as it sees itself."""
-
-    name: str
-    epoch: int
-    seen: int
-    owned: Partitions = NOTHING
-    fenced: bool = False
-    sent: list[Sent] = field(default_factory=list)
-
-
-FOLLOWS = st.integers(0, 4)
+REFUSALS = (UnknownMemberId, FencedMemberEpoch, FencedInstanceId)
+MOST_PARTITIONS = 5
+INSTANCES = st.sampled_from([None, "i", "j"])
+HELD_UP, OVERTAKEN, PEACE = -1, -2, 4
+FOLLOWS = st.sampled_from([HELD_UP, OVERTAKEN, 0, 0, 1, 2, 2, 3, PEACE])
+"""What follows a change: nothing; or an assignment, and so many rounds of heartbeats less one; or a
+round whose steps are held up, for good or until everybody has asked again."""
+WHICH = st.integers(0, 99)
+TOPICS = st.sampled_from(["t", "u", "tt", "v", "gone"])
 
 
 class Group(RuleBasedStateMachine):
     """Everything that may happen to a group."""
 
-    clients = Bundle("clients")
-    heartbeats = Bundle("heartbeats")
-    plans = Bundle("plans")
-
     def __init__(self) -> None:
         super().__init__()
-        self.state = State()
+        self.state = self.make_state()
+        self.coordinator = Coordinator(self.state)
+        self.topics = self.coordinator.topics
         self.live: dict[str, Client] = {}
-        self.sizes = {"t": 3, "u": 2}
-        self.names = 0
+        """Those that are in the group, and have not been missed."""
+        self.everybody: list[Client] = []
+        self.late: list[Beat | Join | HeldUp | Review] = []
+        """All that was sent, oldest first: it may arrive once more."""
+        self.slow = False
+        self.under_way: list[Made | Review] = []
+        """Work of assignors that is done, and not written down yet."""
+        self.names = self.topics_made = 0
 
-    def catalog(self) -> Catalog:
-        return Catalog({name: (name.upper(), size) for name, size in self.sizes.items()})
+    def make_state(self) -> State:
+        return State()
 
-    @rule(
-        target=clients,
-        topics=st.sampled_from([("t",), ("t", "u"), ("u",), ("t", "gone")]),
-        assignor=st.sampled_from([None, "range"]),
-        then=FOLLOWS,
-    )
-    def join(self, topics: tuple[str, ...], assignor: str | None, then: int) -> Client:
-        self.names += 1
-        name = f"m{self.names}"
-        self.state.join(name, Subscription(topics, assignor=assignor))
-        row = self.state.rows[name]
-        self.live[name] = client = Client(name, row.epoch, row.seq)
+    # Members come.
+
+    @rule(wants=WANTS, instance=INSTANCES, lost=st.booleans(), then=FOLLOWS)
+    def join(self, wants: Wants, instance: str | None, lost: bool, then: int) -> None:
+        request = HeartbeatRequest(
+            "g",
+            self.new_name(),
+            0,
+            instance,
+            rebalance_timeout_ms=HOUR_MS,
+            **wants.fields(),
+        )
+        self.enter(Client(request), lost, then)
+
+    @rule(which=WHICH, lost=st.booleans(), then=FOLLOWS)
+    @precondition(lambda self: self.everybody)
+    def join_again(self, which: int, lost: bool, then: int) -> None:
+        """With the id that it had; what it had is lost, unless it was away and is back."""
+        client = self.everybody[-1 - which % len(self.everybody)]
+        newest = max(c.incarnation for c in self.everybody if c.name == client.name)
+        before = self.live.pop(client.name, None)
+        if before is not None:
+            before.owned = NOTHING
+        self.enter(Client(client.request, newest + 1), lost, then)
+
+    @rule(which=WHICH, moment=st.sampled_from(["any", "computing", "letting go"]), then=FOLLOWS)
+    @precondition(lambda self: self.live)
+    def restart(self, which: int, moment: str, then: int) -> None:
+        """A program ends and begins again; one with a static member is away for that long.
+
+        In the moments that are named all was at rest, then another one joined, and an assignment is
+        being made for both, or the member was told what to let go of.
+        """
+        client = self.one_of_the_living(which)
+        made = None
+        if moment != "any":
+            self.peace()
+            other = replace(client.request, member_id=self.new_name(), instance_id=None)
+            self.enter(Client(other), lost=False, then=0)
+        if moment == "computing":
+            made = self.coordinator.made()
+        elif moment == "letting go":
+            self.renew()
+            self.coordinator.heartbeat(self.coordinator.said_by(client))
+        self.end(client, for_good=False)
+        request = replace(client.request, member_id=self.new_name())
+        self.enter(Client(request), lost=False, then=0)
+        if made is not None:
+            self.state.settle(made)
         self.follow(then)
-        return client
 
-    @rule(target=heartbeats, client=clients, lost=st.booleans())
-    def beat(self, client: Client, lost: bool) -> Sent:
-        sent = Sent(client.name, client.epoch, client.owned, client.seen)
-        try:
-            row = self.state.heartbeat(sent)
-        except Fenced:
-            # Only who was given up is fenced, never a member that merely missed answers.
-            assert self.live.get(client.name) is not client
-            client.fenced, client.owned = True, NOTHING
-            return sent
-        assert not client.fenced, "a fenced member is back"
-        if not lost:
-            client.epoch, client.seen, client.owned = row.epoch, row.seq, row.assigned
-        return sent
+    def new_name(self) -> str:
+        self.names += 1
+        return f"m{self.names}"
 
-    @rule(sent=heartbeats)
-    def beat_again(self, sent: Sent) -> None:
-        """A heartbeat arrives a second time, however late; nobody hears the answer."""
+    def one_of_the_living(self, which: int) -> Client:
+        return list(self.live.values())[which % len(self.live)]
+
+    def enter(self, client: Client, lost: bool, then: int) -> None:
+        self.everybody.append(client)
+        request, state = client.request, self.state
+        self.late.append(Join(request, client.incarnation))
+        holder = state.instances.get(request.instance_id or "")
+        before = state.rows.get(holder or request.member_id)
         try:
-            self.state.heartbeat(sent)
-        except Fenced:
+            told, view = state.join(request, client.incarnation)
+        except UnreleasedInstanceId:
+            assert before is not None
+            assert holder != client.name
+            assert before.epoch != LEFT_STATIC
             return
+        assert not told
+        if before is not None and before.epoch == LEFT_STATIC:
+            assert (view.row.epoch, view.row.assigned) == (before.previous_epoch, before.assigned)
+        else:
+            assert (view.row.epoch, view.row.assigned) == (state.epoch, NOTHING)
+        if lost:
+            assert state.join(request, client.incarnation) == (True, view)
+        client.take(view.row)
+        client.take(self.coordinator.advance(view, self.coordinator.said_by(client)))
+        self.live[client.name] = client
+        self.follow(then)
 
-    @rule(client=clients, then=FOLLOWS)
-    def end(self, client: Client, then: int) -> None:
-        """It leaves; or its session ends, and it has stopped by itself before that."""
-        if self.live.get(client.name) is client:
+    # Members live, and go.
+
+    @rule(which=WHICH, fate=st.sampled_from(["heard", "heard", "lost", "held up"]))
+    @precondition(lambda self: self.live)
+    def beat(self, which: int, fate: str) -> None:
+        """Only who was given up is fenced, never a member that merely missed answers."""
+        client = self.one_of_the_living(which)
+        self.late.append(self.coordinator.said_by(client))
+        if fate == "held up":
+            self.late += self.coordinator.hold_up(client)
+            return
+        row = self.coordinator.heartbeat(self.coordinator.said_by(client))
+        if fate == "heard":
+            client.take(row)
+
+    @rule(which=st.integers(0, 9))
+    @precondition(lambda self: self.late)
+    def something_arrives_late(self, which: int) -> None:
+        """Or a second time, however late; nobody hears the answer."""
+        late = self.late[-1 - which % len(self.late)]
+        with suppress(*REFUSALS, UnreleasedInstanceId):
+            match late:
+                case Beat():
+                    self.coordinator.heartbeat(late)
+                case HeldUp():
+                    self.state.apply(*late)
+                case Review():
+                    self.state.review(late)
+                case Join():
+                    # Whom it brings in, of whom nobody knows, is there until its session ends.
+                    told, _ = self.state.join(*late)
+                    assert told or late.request.member_id not in self.live
+
+    @rule(which=WHICH, wants=WANTS, then=FOLLOWS)
+    @precondition(lambda self: self.live)
+    def subscribe(self, which: int, wants: Wants, then: int) -> None:
+        client = self.one_of_the_living(which)
+        old = client.request.subscription()
+        client.request = replace(client.request, **wants.fields())
+        self.state.beat(self.coordinator.said_by(client))
+        self.state.subscribe(client.name, client.epoch, old, client.request.subscription())
+        self.follow(then)
+
+    @rule(which=WHICH, for_good=st.booleans(), then=FOLLOWS)
+    @precondition(lambda self: self.live)
+    def leave(self, which: int, for_good: bool, then: int) -> None:
+        self.end(self.one_of_the_living(which), for_good)
+        self.follow(then)
+
+    def end(self, client: Client, for_good: bool) -> None:
+        client.owned, client.ended = NOTHING, True
+        del self.live[client.name]
+        instance = client.request.instance_id
+        self.state.leave(client.name, instance, for_good=for_good or instance is None)
+
+    @rule(which=WHICH, then=FOLLOWS)
+    @precondition(lambda self: self.state.rows)
+    def session_ends(self, which: int, then: int) -> None:
+        """Of whoever is in; a member has stopped by itself before that."""
+        self.miss(list(self.state.rows)[which % len(self.state.rows)])
+        self.follow(then)
+
+    def miss(self, name: str) -> None:
+        client = self.live.pop(name, None)
+        if client is not None:
             client.owned = NOTHING
-            del self.live[client.name]
-            self.state.remove(client.name)
-            self.follow(then)
-
-    @rule(target=clients, client=consumes(clients))
-    def join_again(self, client: Client) -> Client:
-        """With the id that it had; what it had is lost."""
-        self.live.pop(client.name, None)
-        client.fenced, client.owned = True, NOTHING
-        self.state.join(client.name, Subscription(("t", "u")))
-        row = self.state.rows[client.name]
-        self.live[client.name] = anew = Client(client.name, row.epoch, row.seq)
-        return anew
-
-    @rule(target=plans)
-    def compute(self) -> tuple[int, int, Plan]:
-        state = self.state
-        made = plan(state.subscriptions, self.catalog(), state.targets)
-        return state.epoch, state.target_epoch, made
-
-    @rule(made=plans)
-    def settle(self, made: tuple[int, int, Plan]) -> None:
-        """Perhaps computed long ago."""
-        self.state.settle(*made)
-
-    def assign(self) -> None:
-        self.settle(self.compute_now())
+        self.state.expire(name)
 
     @rule()
     def all_beat(self) -> None:
         for client in self.live.values():
-            self.heard_beat(client)
+            client.take(self.coordinator.heartbeat(self.coordinator.said_by(client)))
 
-    @rule(topic=st.sampled_from("tu"), then=FOLLOWS)
-    def grow(self, topic: str, then: int) -> None:
-        if self.sizes[topic] < 5:
-            self.sizes[topic] += 1
-            self.state.epoch += 1
-            self.follow(then)
+    # Assignments are made, and topics change.
+
+    @rule(slow=st.booleans())
+    def assignor_is(self, slow: bool) -> None:
+        """A slow one writes down what it has made when the next is due: the group has changed."""
+        self.slow = slow
+
+    @rule()
+    @precondition(lambda self: self.under_way)
+    def assignor_is_done(self) -> None:
+        """Perhaps after much has happened, and after a later one."""
+        self.install(self.under_way.pop())
+
+    def install(self, work: Made | Review) -> None:
+        if isinstance(work, Made):
+            self.state.settle(work)
+        else:
+            self.late.append(work)
+            self.state.review(work)
+
+    @rule(topic=TOPICS, then=FOLLOWS)
+    def topic_appears_or_grows(self, topic: str, then: int) -> None:
+        self.topics_made += 1
+        topic_id, size = self.topics.get(topic, (f"{topic.upper()}{self.topics_made}", 0))
+        self.topics[topic] = (topic_id, min(size + 1, MOST_PARTITIONS))
+        self.follow(then)
+
+    @rule(topic=TOPICS, then=FOLLOWS)
+    def topic_is_deleted(self, topic: str, then: int) -> None:
+        self.topics.pop(topic, None)
+        self.follow(then)
 
     def follow(self, beats: int) -> None:
         """What mostly follows: an assignment, and some heartbeats of everybody."""
         if beats:
-            self.assign()
+            self.renew()
+        if beats in (HELD_UP, OVERTAKEN):
+            held_up = [
+                step for client in self.live.values() for step in self.coordinator.hold_up(client)
+            ]
+            self.late += held_up
+            if beats == OVERTAKEN:
+                self.all_beat()
+                for late in held_up:
+                    self.state.apply(*late)
         for _ in range(beats - 1):
             self.all_beat()
+        if beats == PEACE:
+            self.peace()
+
+    def renew(self) -> None:
+        """What heartbeats see to: topics that changed are noticed, and an assignment is made."""
+        if self.slow and self.under_way:
+            self.install(self.under_way.pop())
+        while (work := self.coordinator.next_work()) is not None:
+            if self.slow:
+                self.under_way.append(work)
+                return
+            self.install(work)
+
+    # What must hold.
 
     @invariant()
     def nobody_shares(self) -> None:
@@ -234,38 +298,89 @@ class Group(RuleBasedStateMachine):
         assert self.state.owner == {
             p: member for member, row in rows.items() for p in row.assigned | row.revoking
         }
-        used = [p for client in self.live.values() for p in client.owned]
+        used = [p for client in self.everybody for p in client.owned]
         assert len(used) == len(set(used))
         for client in self.live.values():
             row = rows[client.name]
             assert client.owned <= row.assigned | row.revoking
 
-    def teardown(self) -> None:
-        """With peace, the group settles: soon, completely, and evenly."""
-        for _ in range(6):
-            if self.state.epoch != self.state.target_epoch:
-                self.assign()
+    @invariant()
+    def an_instance_is_one_member(self) -> None:
+        holders = list(self.state.instances.values())
+        assert len(holders) == len(set(holders))
+        static = {name for name, s in self.state.subscriptions.items() if s.instance_id is not None}
+        assert set(holders) == static
+
+    @rule()
+    def peace(self) -> None:
+        """With peace the group settles, soon: also around those of whom nobody hears."""
+        for _ in range(10):
+            self.renew()
             self.all_beat()
+        for client in self.live.values():
+            target = decode_partitions(self.state.targets.get(client.name, ""))
+            busy = {p for p in target if self.state.owner.get(p) not in (None, client.name)}
+            assert not self.live.keys() & {self.state.owner[p] for p in busy}
+            assert client.owned == target - busy
+
+    def teardown(self) -> None:
+        """It is at rest once everybody is there, or was missed."""
+        self.peace()
+        for name in self.state.rows.keys() - self.live.keys():
+            self.miss(name)
+        self.peace()
+        self.all_is_well()
+        self.the_fenced_stay_fenced()
+
+    def all_is_well(self) -> None:
+        """The group is at rest, everything is owned, and by those who are to own it."""
         rows = self.state.rows
         state = group_state(self.state.epoch, self.state.target_epoch, rows.values())
         assert state == (GroupState.STABLE if rows else GroupState.EMPTY)
-        wanted = {
-            (name.upper(), n)
-            for name, size in self.sizes.items()
-            if any(name in s.topics for s in self.state.subscriptions.values())
-            for n in range(size)
+        assert rows.keys() == self.live.keys()
+        wanted = {self.topics[name]: name for names in self.wanted().values() for name in names}
+        assert {p for client in self.live.values() for p in client.owned} == {
+            (topic_id, number) for topic_id, size in wanted for number in range(size)
         }
-        assert {p for client in self.live.values() for p in client.owned} == wanted
         for client in self.live.values():
             assert client.owned == decode_partitions(self.state.targets.get(client.name, ""))
+        self.nobody_starves()
 
-    def compute_now(self) -> tuple[int, int, Plan]:
-        made = plan(self.state.subscriptions, self.catalog(), self.state.targets)
-        return self.state.epoch, self.state.target_epoch, made
+    def wanted(self) -> dict[str, set[str]]:
+        """member -> the topics that it subscribes to, and that there are."""
+        return {
+            name: {
+                topic
+                for topic in subscribed_names(s, self.coordinator.catalog())
+                if topic in self.topics
+            }
+            for name, s in self.state.subscriptions.items()
+        }
 
-    def heard_beat(self, client: Client) -> None:
-        row = self.state.heartbeat(Sent(client.name, client.epoch, client.owned, client.seen))
-        client.epoch, client.seen, client.owned = row.epoch, row.seq, row.assigned
+    def nobody_starves(self) -> None:
+        """No member has two more than another that could take one of them."""
+        wanted = self.wanted()
+        by_topic = preferred_assignor(self.state.subscriptions) == "range"
+        for topic, (topic_id, _) in self.topics.items():
+            counts = {
+                name: sum(p[0] == topic_id or not by_topic for p in self.live[name].owned)
+                for name, topics in wanted.items()
+                if topic in topics
+            }
+            givers = [
+                count
+                for name, count in counts.items()
+                if any(p[0] == topic_id for p in self.live[name].owned)
+            ]
+            assert max(givers, default=0) - min(counts.values(), default=0) <= 1
+
+    @rule()
+    def the_fenced_stay_fenced(self) -> None:
+        """Whatever has happened since: also if another member has their id, or their instance."""
+        for client in self.everybody:
+            if client.epoch and not client.ended and self.live.get(client.name) is not client:
+                with pytest.raises(REFUSALS):
+                    self.coordinator.heartbeat(self.coordinator.said_by(client))
 
 
 TestGroup = Group.TestCase

@@ -104,10 +104,11 @@ def _print_group(group: GroupDescription) -> None:
     if group.members:
         click.echo()
         print_table(
-            ["MEMBER", "CLIENT", "HOST", "EPOCH", "SUBSCRIBED", "OWNS", "IS TO OWN"],
+            ["MEMBER", "TYPE", "CLIENT", "HOST", "EPOCH", "SUBSCRIBED", "OWNS", "IS TO OWN"],
             [
                 (
                     member.instance_id or member.member_id,
+                    member.type,
                     member.client_id,
                     member.host,
                     member.epoch,

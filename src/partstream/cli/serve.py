@@ -52,7 +52,7 @@ def serve(ctx: click.Context, /, file: Path | None, **flags: object) -> None:
     Configs have Kafka's names. They come from flags and -X, then from the environment
     (PARTSTREAM_SERVE_NUM_PARTITIONS is num.partitions), then from the file.
     """
-    config = serve_settings.gather(settings.of(ctx), flags, file, os.environ)
+    config = serve_settings.gather(settings.of(ctx), flags, file, os.environ, _warn)
     try:
         from partstream.gateway import process, workers  # noqa: PLC0415 (an extra brings it)
     except ImportError as error:
@@ -73,6 +73,10 @@ def serve(ctx: click.Context, /, file: Path | None, **flags: object) -> None:
     ctx.exit(code)
 
 
+def _warn(text: str) -> None:
+    click.echo(f"partstream: {text}", err=True)
+
+
 def _greet(config: GatewayConfig, said: str) -> None:
     click.echo(f"partstream: {said}")
     sys.stdout.flush()
@@ -80,10 +84,9 @@ def _greet(config: GatewayConfig, said: str) -> None:
         if _is_loopback(listener.host):
             continue
         if not (listener.is_secure and config.ssl_client_auth == "required"):
-            click.echo(
-                f"partstream: {listener} is open to the network without authentication: "
-                "whoever reaches the port may read and write everything",
-                err=True,
+            _warn(
+                f"{listener} is open to the network without authentication: "
+                "whoever reaches the port may read and write everything"
             )
 
 

@@ -16,7 +16,7 @@ from partstream.cli.progress import steps_shown
 from partstream.cli.settings import connected, of, pair
 from partstream.config.topic import PARTITIONER, TopicConfig
 from partstream.errors import TopicAlreadyExists, UnknownTopicOrPartition
-from partstream.model import TopicDescription, TopicPartition
+from partstream.model import Compacted, TopicDescription, TopicPartition
 from partstream.partitioners import PARTITIONERS
 from partstream.sync.admin import Admin
 
@@ -114,7 +114,7 @@ def compact(ctx: click.Context, name: str, as_json: bool) -> None:
     """Clean the compacted topic NAME now, as clients do it by and by.
 
     Of every key the last record stays. The segment being written is left alone: it ends after
-    segment.bytes or segment.ms.
+    segment.bytes or segment.ms. What another client cleans just then is waited for.
     """
     with Admin(**of(ctx).client()) as admin, steps_shown() as show:
         found = admin.compact_topic(name, on_progress=show)
@@ -123,20 +123,23 @@ def compact(ctx: click.Context, name: str, as_json: bool) -> None:
         return
     print_table(
         ["PARTITION", "CLEAN UP TO", "RECORDS", "KEPT", "BEFORE", "AFTER"],
-        [
-            (number, "nothing to clean, or under way already", "", "", "", "")
-            if row is None
-            else (
-                number,
-                row.boundary,
-                row.records_read,
-                row.records_kept,
-                size(row.bytes_before),
-                size(row.bytes_after),
-            )
-            for number, row in found.items()
-        ],
+        [_compacted(number, row) for number, row in found.items()],
         right={"PARTITION", "RECORDS", "KEPT", "BEFORE", "AFTER"},
+    )
+
+
+def _compacted(number: int, row: Compacted | None) -> tuple[object, ...]:
+    if row is None:
+        return (number, "nothing to clean", "", "", "", "")
+    if row.by_another:
+        return (number, f"{row.boundary} by another client", "", "", "", size(row.bytes_after))
+    return (
+        number,
+        row.boundary,
+        row.records_read,
+        row.records_kept,
+        size(row.bytes_before),
+        size(row.bytes_after),
     )
 
 

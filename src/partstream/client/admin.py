@@ -369,8 +369,8 @@ class Admin(AsyncContext):
         """Clean a compacted topic now, as clients do it by and by; partition -> what was done.
 
         The segment being written is left alone, and what is younger than min.compaction.lag.ms.
-        None: nothing could be cleaned, or somebody else is at it. `on_progress` is told of a
-        partition's number and how far it is.
+        Another client that is at it is waited for, half a minute at most if it has died. None:
+        there was nothing to clean. `on_progress` is told of a partition's number and how far it is.
 
         Raises:
             UnknownTopicOrPartition: there is no such topic.

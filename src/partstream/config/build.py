@@ -31,17 +31,22 @@ _ELSEWHERE = {
     "sasl_plain_password": "Redis has ACL users: password",
     "ssl_cafile": "it is called ssl_ca_certs",
     "interceptor_classes": "there are no interceptors",
-    "broker_id": "it is called node_id",
     "log_dirs": "records are in Redis: url",
     "log_dir": "records are in Redis: url",
     "process_roles": "a gateway has none: all state is in Redis",
     "zookeeper_connect": "all state is in Redis: url",
     "controller_quorum_voters": "there are no controllers: all state is in Redis",
     "controller_quorum_bootstrap_servers": "there are no controllers: all state is in Redis",
-    "controller_listener_names": "there are no controllers: all state is in Redis",
     "inter_broker_listener_name": "gateways do not talk to one another",
+    "authorizer_class_name": "there is no authorization yet: whoever may connect may do everything",
+    "create_topic_policy_class_name": "there are no policies: Java classes cannot be run here",
+    "alter_config_policy_class_name": "there are no policies: Java classes cannot be run here",
+    "ssl_engine_factory_class": "Java classes cannot be run here",
+    "ssl_keystore_password": "stores are PEM, of which only the key has a password: "
+    "ssl_key_password",
+    "ssl_truststore_password": "stores are PEM, and have no password",
 }
-"""Keys of Kafka's clients that partstream does not have, and what stands in their place."""
+"""Keys of Kafka that partstream does not have, and what stands in their place."""
 
 
 def load(model: type[Model], values: Mapping[str, Any]) -> Model:

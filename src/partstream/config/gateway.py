@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
@@ -15,6 +15,7 @@ from partstream.config.common import (
 )
 from partstream.config.connection_limits import parse_limits
 from partstream.config.gateway_tls import ListenerTlsConfig
+from partstream.config.gateway_topics import TopicDefaultsConfig
 from partstream.config.listeners import (
     SSL,
     Listener,
@@ -22,11 +23,13 @@ from partstream.config.listeners import (
     host_and_port,
     parse_listeners,
     parse_protocols,
+    without,
 )
 from partstream.config.names import MAX_PARTITIONS
+from partstream.config.texts import items
 
 
-class GatewayConfig(ListenerTlsConfig):
+class GatewayConfig(TopicDefaultsConfig, ListenerTlsConfig):
     """What `partstream serve` is configured with."""
 
     client_id: str = "partstream-gateway"
@@ -44,6 +47,8 @@ class GatewayConfig(ListenerTlsConfig):
     """Where it listens: `HOST:PORT`, or as Kafka's `listeners`, which is another name for it:
     `PLAINTEXT://HOST:PORT,SSL://HOST:PORT`. Port 0 takes a free one.
 
+    `PLAINTEXT://:PORT` is every address of the machine.
+
     Loopback unless told otherwise: there is no authentication, so whoever reaches the port may
     read, write and delete everything, except on `SSL://` with `ssl_client_auth=required`.
     """
@@ -57,9 +62,15 @@ class GatewayConfig(ListenerTlsConfig):
     Default: where it listens.
     """
 
-    listener_security_protocol_map: str = ""
+    listener_security_protocol_map: str = (
+        "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"
+    )
     """What is spoken on listeners that are called neither PLAINTEXT nor SSL:
     `INTERNAL:PLAINTEXT,EXTERNAL:SSL`."""
+
+    controller_listener_names: str = ""
+    """Listeners of these names are for Kafka's controllers, which there are none of here: they are
+    left out of `listen` and `advertised`."""
 
     workers: int = Field(default=1, ge=1, le=1_024)
     """How many processes serve behind the address. To clients they are one broker. Linux only."""
@@ -75,8 +86,10 @@ class GatewayConfig(ListenerTlsConfig):
     drain_timeout_ms: PositiveMilliseconds = 10_000
     """How long requests under way may take when the gateway ends (SIGTERM)."""
 
-    node_id: Annotated[int, Field(ge=0, le=INT32_MAX)] | None = None
-    """The gateway's id among all of the namespace.
+    node_id: Annotated[int, Field(ge=0, le=INT32_MAX)] | None = Field(
+        default=None, validation_alias=AliasChoices("node_id", "broker_id")
+    )
+    """The gateway's id among all of the namespace. `broker.id` is another name for it.
 
     Default: the one that this advertised address had before, or else the smallest that is free.
     """
@@ -95,8 +108,11 @@ class GatewayConfig(ListenerTlsConfig):
     auto_create_topics_enable: bool = True
     """Whether a topic is created when a client asks for it that may create topics."""
 
-    message_max_bytes: Bytes = 1_048_588
-    """The `max.message.bytes` of topics that are created through the gateway without one."""
+    delete_topic_enable: bool = True
+    """Whether clients may delete topics."""
+
+    offset_metadata_max_bytes: Bytes = 4_096
+    """The most bytes of metadata that may be committed with an offset."""
 
     fetch_max_bytes: int = Field(default=57_671_680, ge=1_024, le=INT32_MAX)
     """The most bytes of batches in one answer, whatever a client asks for."""
@@ -108,6 +124,14 @@ class GatewayConfig(ListenerTlsConfig):
     """Bytes of requests that are held at a time, all connections together; then reading pauses.
 
     Kafka's default is no limit.
+    """
+
+    queued_max_response_bytes: int = Field(default=134_217_728, ge=1_048_576, le=INT64_MAX)
+    """Bytes of answers that are held at a time because their clients have not taken them, all
+    connections together. As it is used up a Fetch gets fewer records, and waits where there is no
+    room at all. Clients that take nothing for five seconds are disconnected while others wait.
+
+    Kafka has no such config: its answers to a Fetch are on its disk.
     """
 
     max_connections: int = Field(default=20_000, ge=1, le=INT32_MAX)
@@ -132,8 +156,35 @@ class GatewayConfig(ListenerTlsConfig):
     group_consumer_heartbeat_interval_ms: PositiveMilliseconds = 5_000
     """How often members of consumer groups (KIP-848) are told to send a heartbeat."""
 
+    group_consumer_min_session_timeout_ms: PositiveMilliseconds = 45_000
+    """The least that the timeout may be; less if that is `group.consumer.session.timeout.ms`."""
+
+    group_consumer_max_session_timeout_ms: PositiveMilliseconds = 60_000
+    """The most that it may be; more if that is `group.consumer.session.timeout.ms`."""
+
+    group_consumer_min_heartbeat_interval_ms: PositiveMilliseconds = 5_000
+    """The least that the interval may be; less if that is
+    `group.consumer.heartbeat.interval.ms`."""
+
+    group_consumer_max_heartbeat_interval_ms: PositiveMilliseconds = 15_000
+    """The most that it may be; more if that is `group.consumer.heartbeat.interval.ms`."""
+
+    group_consumer_assignors: str = "uniform,range"
+    """The assignors that members of consumer groups (KIP-848) may ask for. The first is that of
+    members that ask for none."""
+
     group_consumer_max_size: int = Field(default=INT32_MAX, ge=1, le=INT32_MAX)
     """The most members of a consumer group (KIP-848)."""
+
+    group_consumer_migration_policy: Literal[
+        "disabled", "bidirectional", "upgrade", "downgrade"
+    ] = "bidirectional"
+    """Which groups with members change their protocol. `upgrade`: a classic group becomes a
+    consumer group (KIP-848) when a member of that kind joins. `downgrade`: a consumer group becomes
+    a classic one when only classic members are left. `bidirectional`: both. `disabled`: neither.
+
+    All gateways, and the library's own consumers, which are `bidirectional`, decide by themselves.
+    """
 
     group_min_session_timeout_ms: PositiveMilliseconds = 6_000
     """The shortest session timeout that members of classic groups may ask for."""
@@ -159,13 +210,26 @@ class GatewayConfig(ListenerTlsConfig):
     @property
     def listeners(self) -> tuple[Listener, ...]:
         """`listen`, taken apart."""
-        return parse_listeners(self.listen, parse_protocols(self.listener_security_protocol_map))
+        return parse_listeners(
+            without(self.listen, self._controllers),
+            parse_protocols(self.listener_security_protocol_map),
+        )
 
     @property
     def told(self) -> dict[str, tuple[str, int] | None]:
         """`advertised` for each listener by its name; None: where it listens."""
         protocols = parse_protocols(self.listener_security_protocol_map)
-        return addresses_told(self.advertised, self.listeners, protocols)
+        told = None if self.advertised is None else without(self.advertised, self._controllers)
+        return addresses_told(told or None, self.listeners, protocols)
+
+    @property
+    def assignors(self) -> tuple[str, ...]:
+        """`group_consumer_assignors`, taken apart."""
+        return tuple(items(self.group_consumer_assignors))
+
+    @property
+    def _controllers(self) -> frozenset[str]:
+        return frozenset(name.upper() for name in items(self.controller_listener_names))
 
     @property
     def connections_per_host(self) -> dict[str, int]:
@@ -222,6 +286,32 @@ class GatewayConfig(ListenerTlsConfig):
             raise ValueError(
                 f"listen={self.listen!r}: expected ssl_keystore_location for an SSL listener"
             )
+        return self
+
+    @field_validator("group_consumer_assignors")
+    @classmethod
+    def _assignors(cls, value: str) -> str:
+        named = items(value)
+        if not named or len(set(named)) < len(named) or not {"uniform", "range"}.issuperset(named):
+            raise ValueError("expected 'uniform', 'range' or both, with a comma between them")
+        return value
+
+    @model_validator(mode="after")
+    def _within_bounds(self) -> GatewayConfig:
+        for what in ("session_timeout_ms", "heartbeat_interval_ms"):
+            name = f"group_consumer_{what}"
+            least, most = f"group_consumer_min_{what}", f"group_consumer_max_{what}"
+            value = getattr(self, name)
+            # A bound that was not given gives way to a value that was.
+            if least not in self.model_fields_set:
+                self._settle(**{least: min(getattr(self, least), value)})
+            if most not in self.model_fields_set:
+                self._settle(**{most: max(getattr(self, most), value)})
+            if not getattr(self, least) <= value <= getattr(self, most):
+                raise ValueError(
+                    f"{name}={value}: expected {least}={getattr(self, least)} to "
+                    f"{most}={getattr(self, most)}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 MAX_PORT = 65_535
 PLAINTEXT, SSL = "PLAINTEXT", "SSL"
+EVERYWHERE = "0.0.0.0"
 _NOT_YET = ("SASL_PLAINTEXT", "SASL_SSL")
 
 
@@ -42,6 +43,14 @@ def host_and_port(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def without(text: str, names: frozenset[str]) -> str:
+    """A list without the listeners of these names."""
+    parts = text.split(",")
+    return ",".join(
+        part for part in parts if part.strip().rpartition("://")[0].upper() not in names
+    )
+
+
 def parse_listeners(text: str, protocols: dict[str, str] | None = None) -> tuple[Listener, ...]:
     """All listeners of a list; one without a name is called PLAINTEXT.
 
@@ -66,7 +75,9 @@ def parse_listeners(text: str, protocols: dict[str, str] | None = None) -> tuple
             )
         if name in found:
             raise ValueError(f"expected each name once, and {name} is there twice")
-        found[name] = Listener(name, *host_and_port(address), protocol)
+        # As in Kafka, where no host is named all addresses of the machine are meant.
+        host = EVERYWHERE if scheme and address.startswith(":") else ""
+        found[name] = Listener(name, *host_and_port(host + address), protocol)
     return tuple(found.values())
 
 
@@ -99,6 +110,8 @@ def addresses_told(
     if "://" not in advertised and len(listeners) == 1:
         return {listeners[0].name: host_and_port(advertised)}
     for one in parse_listeners(advertised, protocols):
+        if one.host == EVERYWHERE:
+            raise ValueError("expected an address that clients can reach")
         if one.name not in told:
             raise ValueError(f"expected one of {', '.join(told)}, and {one.name} is none")
         told[one.name] = (one.host, one.port)

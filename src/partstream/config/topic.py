@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 
 from partstream.config.build import expectation
 from partstream.config.common import (
@@ -144,14 +144,25 @@ class TopicConfig(WithoutEffect):
     `murmur2` is that of Kafka's Java client, kafka-python and aiokafka; `crc32` librdkafka's.
     """
 
+    _defaults: dict[str, str] = PrivateAttr(default_factory=dict)
+
     @classmethod
-    def from_overrides(cls, overrides: Mapping[str, object]) -> TopicConfig:
+    def from_overrides(
+        cls, overrides: Mapping[str, object], defaults: Mapping[str, object] | None = None
+    ) -> TopicConfig:
         """Validate configs by Kafka's dotted names; values may be text, numbers, bools or lists.
+
+        Args:
+            overrides: what is asked for.
+            defaults: what holds where nothing was asked for, in place of our own defaults: those
+                of the gateway that the topic was created through.
 
         Raises:
             InvalidConfig: a name is unknown or a value is refused; the message names both.
         """
-        texts = {name: _text(name, value) for name, value in _mapping(overrides).items()}
+        asked = {name: _text(name, value) for name, value in _mapping(overrides).items()}
+        beneath = {name: _text(name, value) for name, value in _mapping(defaults or {}).items()}
+        texts = {**beneath, **asked}
         for name in texts:
             if name not in TOPIC_CONFIGS:
                 raise InvalidConfig(_unknown(name))
@@ -161,6 +172,9 @@ class TopicConfig(WithoutEffect):
             faults = error.errors(include_url=False)
         else:
             config._check_lags()
+            config._defaults.update(beneath)
+            # What comes from a default counts as not set.
+            config.model_fields_set.intersection_update(TOPIC_CONFIGS[name] for name in asked)
             return config
         raise InvalidConfig(
             "; ".join(
@@ -215,7 +229,7 @@ class TopicConfig(WithoutEffect):
                 overrides.pop(name, None)
             else:
                 overrides[name] = value
-        result = TopicConfig.from_overrides(overrides)
+        result = TopicConfig.from_overrides(overrides, self._defaults)
         if result.partitioner != self.partitioner:
             raise InvalidConfig(
                 f"Invalid value {result.partitioner!r} for configuration {PARTITIONER}: it cannot "
@@ -227,6 +241,11 @@ class TopicConfig(WithoutEffect):
         """The configs that were set, by Kafka's names, as text."""
         values = self.model_dump(by_alias=True, exclude_unset=True)
         return {name: written(value) for name, value in values.items()}
+
+    @property
+    def defaults(self) -> Mapping[str, str]:
+        """What holds in place of our own defaults where a config was not set."""
+        return self._defaults
 
     def as_strings(self) -> dict[str, str]:
         """All configs, defaults included, by Kafka's names, as text; last those without effect."""

@@ -69,6 +69,11 @@ class History(NamedTuple):
     """The end of the log."""
 
     @property
+    def leader_epoch(self) -> int:
+        """The newest epoch."""
+        return self.epochs[-1][0] if self.epochs else -1
+
+    @property
     def newest_start(self) -> int:
         """Where the newest epoch begins."""
         return self.epochs[-1][1] if self.epochs else 0
@@ -201,8 +206,7 @@ class Log:
         keys = partition.keys
         low, written = _MOVED, b""
         while low == _MOVED:
-            start, end, total = map(int, await self._state(partition, "start", "end", "total"))
-            boundary, cleanings = await self._cleaned(partition)
+            start, end, total, boundary, cleanings = await self._extent(partition)
             size = total
             if start < offset < end:
                 size = await self._bytes_below(partition, offset, boundary, cleanings)
@@ -219,12 +223,14 @@ class Log:
         await self._store.confirm(keys.log, written)
         return low
 
-    async def _cleaned(self, partition: Partition) -> tuple[int, int]:
-        """Up to where the log is cleaned, and how often it was."""
-        key = partition.keys.state
-        fields = await self._store.execute("HMGET", key, "boundary", "cleanings", key=key)
-        boundary, cleanings = (int(field or 0) for field in fields)
-        return boundary, cleanings
+    async def _extent(self, partition: Partition) -> tuple[int, int, int, int, int]:
+        """Start, end and bytes ever written; up to where it is cleaned, and how often it was."""
+        key, fields = partition.keys.state, ("start", "end", "total", "boundary", "cleanings")
+        start, *others = await self._store.execute("HMGET", key, *fields, key=key)
+        if start is None:
+            raise UnknownTopicId(f"partition {partition} was deleted")
+        end, total, boundary, cleanings = (int(field or 0) for field in others)
+        return int(start), end, total, boundary, cleanings
 
     async def _bytes_below(
         self, partition: Partition, offset: int, boundary: int, cleanings: int

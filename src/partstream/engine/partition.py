@@ -45,6 +45,8 @@ class Topic:
     partitions: tuple[Partition, ...]
     foreign_config: Mapping[str, str] = field(repr=False)
     """Configs that a newer partstream has set and this one does not know: kept as they are."""
+    foreign_defaults: Mapping[str, str] = field(repr=False)
+    """The same of defaults."""
     row: bytes = field(repr=False)
     """The row in Redis, byte for byte, to replace it by compare-and-set."""
 
@@ -82,34 +84,45 @@ def encode_topic(
     partitions: int,
     config: TopicConfig,
     version: int,
-    foreign_config: Mapping[str, str] | None = None,
+    before: Topic | None = None,
 ) -> bytes:
-    """A topic's row in Redis."""
-    row = {
+    """A topic's row in Redis.
+
+    Args:
+        before: as it was so far; what only a newer partstream knows of it stays.
+    """
+    row: dict[str, object] = {
         "id": topic_id,
         "partitions": partitions,
-        "config": {**(foreign_config or {}), **config.overrides()},
+        "config": {**(before.foreign_config if before else {}), **config.overrides()},
         "version": version,
     }
+    defaults = {**(before.foreign_defaults if before else {}), **config.defaults}
+    if defaults:
+        row["defaults"] = defaults
     return json.dumps(row, separators=(",", ":"), sort_keys=True).encode()
 
 
 def decode_topic(keys: Keys, name: str, row: bytes) -> Topic:
     """A topic from its row in Redis."""
     fields = json.loads(row)
-    configs: dict[str, str] = fields["config"]
+    config, foreign_config = _known(fields["config"])
+    defaults, foreign_defaults = _known(fields.get("defaults", {}))
     return Topic(
         name=name,
         id=fields["id"],
-        config=TopicConfig.from_overrides(
-            {name: value for name, value in configs.items() if name in TOPIC_CONFIGS}
-        ),
-        foreign_config={
-            name: value for name, value in configs.items() if name not in TOPIC_CONFIGS
-        },
+        config=TopicConfig.from_overrides(config, defaults),
+        foreign_config=foreign_config,
+        foreign_defaults=foreign_defaults,
         version=fields["version"],
         partitions=tuple(
             make_partition(keys, name, fields["id"], index) for index in range(fields["partitions"])
         ),
         row=row,
     )
+
+
+def _known(configs: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The configs that this partstream knows, and those that it does not."""
+    known = {name: value for name, value in configs.items() if name in TOPIC_CONFIGS}
+    return known, {name: value for name, value in configs.items() if name not in known}

@@ -199,15 +199,16 @@ async def _both(
         one = two = None
     if one is not None and two is not None:
         try:
-            await asyncio.wait((one, two))
+            later = await two
         except asyncio.CancelledError:
-            # Nobody will hear of them any more, not even that the connection was closed.
-            one.cancel()
-            two.cancel()
+            one.cancel()  # nobody will hear of it any more, not even that the connection was closed
             raise
-        # Each is asked, or a second failure would be one that nobody heard of.
-        if [future.exception() for future in (one, two)] == [None, None]:
-            return one.result(), two.result()
+        except Exception:  # noqa: BLE001 (it is asked again, and then it counts)
+            later = None
+        # Answers come in order: this one is there. It is asked in any case, or a failure would be
+        # one that nobody heard of.
+        if one.exception() is None and later is not None:
+            return one.result(), later
     key = partition.keys.log
     return await store.execute(*first, key=key), await store.execute(*second, key=key)
 

@@ -73,6 +73,9 @@ async def sweep(
     # Last, since it takes longest: what goes by age and by size must not wait for it.
     for topic, partition in compacted:
         done.cleaned += await _clean(store, topic, partition)
+    store.observer.looks_after(
+        {(topic.name, partition.index) for topic, partition in compacted if topic.config.compacts}
+    )
     return done
 
 
@@ -153,6 +156,7 @@ class Sweeper:
 
     async def _give_back(self) -> None:
         """Let another client have the lease."""
+        self._store.observer.looks_after(())
         if not self._leads:
             return
         self._leads = False
@@ -184,6 +188,8 @@ class Sweeper:
                         producer_id_expiration_ms=self._producers_ms,
                         expire_offsets=self._expire_offsets,
                     )
+                else:
+                    self._store.observer.looks_after(())
             except StorePermissionDenied as error:
                 # Others must have the lease, and a log needs no line a minute for it.
                 _logger.info("this client takes no part in the retention sweep: %s", error)

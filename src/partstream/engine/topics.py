@@ -180,9 +180,7 @@ class Topics:
         added = self._numbered(topic, partitions)[len(topic.partitions) :]
         note = await self._pending.note("growing", topic.name, topic.id, partitions)
         await gather(self._make(partition, topic.config) for partition in added)
-        row = encode_topic(
-            topic.id, partitions, topic.config, topic.version + 1, topic.foreign_config
-        )
+        row = encode_topic(topic.id, partitions, topic.config, topic.version + 1, topic)
         try:
             if not await self._publish(topic.name, topic.id, row, topic.row, note):
                 return None
@@ -215,9 +213,7 @@ class Topics:
             topic = await self.get(name, fresh=True)
             config = topic.config.altered(changes)
             await check_flush(self._store, config)
-            row = encode_topic(
-                topic.id, len(topic.partitions), config, topic.version + 1, topic.foreign_config
-            )
+            row = encode_topic(topic.id, len(topic.partitions), config, topic.version + 1, topic)
             if await self._publish(name, topic.id, row, topic.row):
                 changed = decode_topic(self._store.keys, name, row)
                 await self.configure(changed)

@@ -12,8 +12,9 @@ from partstream.errors import (
     CorruptRecord,
     InvalidRecord,
     InvalidTimestamp,
-    InvalidTxnState,
     PartstreamError,
+    RecordBatchTooLarge,
+    TransactionalIdAuthorizationFailed,
     UnsupportedCompressionType,
 )
 from partstream.gateway.framing import Piece
@@ -113,9 +114,10 @@ def checked(topic: Topic, partition: Partition, batch: bytes) -> bytes:
         InvalidRecord: its header contradicts itself, or a client may not send it.
         CorruptRecord: it is damaged.
         UnsupportedCompressionType: it is compressed in a way that nobody knows.
-        InvalidTxnState: it belongs to a transaction.
+        TransactionalIdAuthorizationFailed: it belongs to a transaction.
         InvalidTimestamp: the topic says how old or how far ahead records may be, and some are not.
         RecordsRefused: the topic is compacted, and records have no key.
+        RecordBatchTooLarge: it is larger than a segment. Larger still, and the log refuses it.
     """
     header.check_crc(batch)
     try:
@@ -125,7 +127,7 @@ def checked(topic: Topic, partition: Partition, batch: bytes) -> bytes:
     if head.is_control:
         raise InvalidRecord("Clients are not allowed to write control records")
     if head.is_transactional:
-        raise InvalidTxnState("the batch belongs to a transaction, and there are none yet")
+        raise TransactionalIdAuthorizationFailed("there are no transactions yet")
     if head.codec > compression.ZSTD:
         raise UnsupportedCompressionType(f"Unknown compression type id: {head.codec}")
     if not head.record_count or head.record_count != head.last_offset_delta + 1:
@@ -148,7 +150,12 @@ def checked(topic: Topic, partition: Partition, batch: bytes) -> bytes:
         batch = header.with_create_time(batch)
     if _bounds_times(topic.config) and _misdated(topic, batch, _MAX_DECOMPRESSED):
         raise InvalidTimestamp("a timestamp of the batch is out of range")
-    return _recompressed(topic, batch, head)
+    batch = _recompressed(topic, batch, head)
+    if topic.config.segment_bytes < len(batch) <= topic.config.max_message_bytes:
+        raise RecordBatchTooLarge(
+            f"a batch of {len(batch)} bytes; segment.bytes is {topic.config.segment_bytes}"
+        )
+    return batch
 
 
 def misdated(topic: Topic, batch: bytes) -> list[tuple[int, str]]:

@@ -7,13 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from partstream.config.gateway import GatewayConfig
+from partstream.config.topic import TopicConfig
 from partstream.engine.groups.consumer_groups import ConsumerGroups
 from partstream.engine.log import Log
 from partstream.engine.partition import Topic
 from partstream.engine.topics import Topics
-from partstream.errors import InvalidTopic, TopicAlreadyExists, UnknownTopicOrPartition
+from partstream.errors import (
+    InvalidRequest,
+    InvalidTopic,
+    TopicAlreadyExists,
+    UnknownTopicOrPartition,
+)
 from partstream.gateway.connection import Connection
 from partstream.gateway.epochs import Epochs
+from partstream.gateway.internal import check_made
 from partstream.gateway.meter import Meter
 from partstream.gateway.registry import Registry
 from partstream.gateway.versions import Versions
@@ -75,12 +82,15 @@ class Broker:
         except InvalidTopic as error:
             raise UnknownTopicOrPartition(str(error)) from None
 
-    async def check_collision(self, name: str) -> None:
-        """Keep names apart that differ in `.` and `_` only, as Kafka does.
+    async def check_name(self, name: str) -> None:
+        """Keep names apart that differ in `.` and `_` only, and those of internal topics free, as
+        Kafka does.
 
         Raises:
             InvalidTopic: there is such a topic.
+            TopicAlreadyExists, InvalidRequest: it is an internal topic's.
         """
+        check_made(name)
         if "." not in name and "_" not in name:
             return
         plain = name.replace(".", "_")
@@ -95,22 +105,31 @@ class Broker:
 
         Raises:
             TopicAlreadyExists, InvalidTopic, InvalidPartitions, InvalidConfig: as they say.
+            InvalidRequest: it has the name of an internal topic.
         """
-        await self.check_collision(name)
+        await self.check_name(name)
         return await self.topics.create(name, partitions, self.topic_config(configs or {}))
 
-    def topic_config(self, configs: Mapping[str, object]) -> dict[str, object]:
-        """The configs of a new topic, with the gateway's defaults."""
-        config: dict[str, object] = {"partstream.partitioner": PARTITIONER}
-        if "message_max_bytes" in self.config.model_fields_set:
-            config["max.message.bytes"] = self.config.message_max_bytes
-        return {**config, **configs}
+    def topic_config(self, configs: Mapping[str, object]) -> TopicConfig:
+        """The configs of a new topic, above the gateway's defaults.
+
+        Raises:
+            InvalidConfig: a name is unknown or a value is refused.
+        """
+        return TopicConfig.from_overrides(
+            {"partstream.partitioner": PARTITIONER, **configs}, self.config.topic_defaults
+        )
 
     async def auto_create(self, name: str) -> Topic:
-        """Create a topic that a client has asked for, unless another has done so meanwhile."""
+        """Create a topic that a client has asked for, unless another has done so meanwhile.
+
+        Raises:
+            UnknownTopicOrPartition: no topic of that name is created.
+            InvalidTopic, InvalidPartitions, InvalidConfig: as they say.
+        """
         try:
             return await self.create_topic(name, self.config.num_partitions)
-        except TopicAlreadyExists:
+        except (TopicAlreadyExists, InvalidRequest):
             return await self.topics.get(name, fresh=True)
 
 

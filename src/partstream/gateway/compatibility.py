@@ -42,10 +42,8 @@ that ends.
 
 - A client whose leader epoch is old is refused (FENCED_LEADER_EPOCH) only by Fetch, and only if
   records that it may have read are gone; Kafka refuses any old epoch.
-- A group that has members keeps its type. An empty one takes that of whoever comes, and keeps its
-  offsets. With members, a KIP-848 member of a classic group gets GROUP_ID_NOT_FOUND, as from Kafka
-  with `group.consumer.migration.policy=disabled`, and a classic member of a KIP-848 group gets
-  INCONSISTENT_GROUP_PROTOCOL; Kafka lets it in.
+- An empty group takes the type of whoever comes, and keeps its offsets. One that has members
+  changes its type as in Kafka ([Clients](clients.md#from-classic-groups-to-kip-848)).
 """
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotated_types import Le
-from pydantic import SecretStr
 
 from partstream.config.common import INT64_MAX, CommonConfig
 from partstream.config.gateway import GatewayConfig
+from partstream.config.gateway_topics import BROKER_NAMES
 from partstream.config.topic import PARTITIONER, TOPIC_CONFIGS, TopicConfig
 from partstream.errors import (
     InvalidConfig,
@@ -32,7 +32,7 @@ TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP = 2, 4, 8, 16, 32
 DYNAMIC_TOPIC, STATIC_BROKER, DEFAULT = 1, 4, 5
 """Where a value comes from."""
 
-BOOLEAN, STRING, INT, LONG, DOUBLE, LIST = 1, 2, 3, 5, 6, 7
+BOOLEAN, STRING, INT, LONG, DOUBLE, LIST, PASSWORD = 1, 2, 3, 5, 6, 7, 9
 
 SET, DELETE, APPEND, SUBTRACT = range(4)
 """What IncrementalAlterConfigs does to a config (KIP-339)."""
@@ -42,34 +42,39 @@ _LISTS = {
     "follower.replication.throttled.replicas",
     "leader.replication.throttled.replicas",
 }
-_SYNONYMS = {
-    "cleanup.policy": "log.cleanup.policy",
-    "compression.gzip.level": "compression.gzip.level",
-    "compression.lz4.level": "compression.lz4.level",
-    "compression.type": "compression.type",
-    "compression.zstd.level": "compression.zstd.level",
-    "delete.retention.ms": "log.cleaner.delete.retention.ms",
-    "file.delete.delay.ms": "log.segment.delete.delay.ms",
-    "flush.messages": "log.flush.interval.messages",
-    "index.interval.bytes": "log.index.interval.bytes",
-    "local.retention.bytes": "log.local.retention.bytes",
-    "local.retention.ms": "log.local.retention.ms",
-    "max.compaction.lag.ms": "log.cleaner.max.compaction.lag.ms",
-    "max.message.bytes": "message.max.bytes",
-    "message.timestamp.after.max.ms": "log.message.timestamp.after.max.ms",
-    "message.timestamp.before.max.ms": "log.message.timestamp.before.max.ms",
-    "message.timestamp.type": "log.message.timestamp.type",
-    "min.cleanable.dirty.ratio": "log.cleaner.min.cleanable.ratio",
-    "min.compaction.lag.ms": "log.cleaner.min.compaction.lag.ms",
-    "min.insync.replicas": "min.insync.replicas",
-    "preallocate": "log.preallocate",
-    "retention.bytes": "log.retention.bytes",
-    "segment.bytes": "log.segment.bytes",
-    "segment.index.bytes": "log.index.size.max.bytes",
-    "unclean.leader.election.enable": "unclean.leader.election.enable",
-}
-"""Under which name Kafka's brokers have the default of a topic config."""
+_IN_HOURS = {"retention.ms": "log.retention.hours", "segment.ms": "log.roll.hours"}
+"""Kafka's brokers have the default of these in hours."""
+_HOUR_MS = 3_600_000
 _OWN_NAMES = {"listen": "listeners", "advertised": "advertised.listeners"}
+_KINDS = {
+    **dict.fromkeys(
+        (
+            *("advertised.listeners", "controller.listener.names", "group.consumer.assignors"),
+            *("listeners", "log.cleanup.policy", "ssl.cipher.suites", "ssl.enabled.protocols"),
+        ),
+        LIST,
+    ),
+    **dict.fromkeys(
+        (
+            *("connections.max.idle.ms", "log.retention.check.interval.ms", "log.retention.ms"),
+            *("log.roll.ms", "replica.lag.time.max.ms"),
+        ),
+        LONG,
+    ),
+    **dict.fromkeys(
+        (
+            *("ssl.key.password", "ssl.keystore.certificate.chain", "ssl.keystore.key"),
+            "ssl.truststore.certificates",
+        ),
+        PASSWORD,
+    ),
+}
+"""What Kafka's brokers call a config where the model does not say it."""
+_OF_BROKERS = {
+    *("log_retention_check_interval_ms", "offsets_retention_minutes"),
+    *("producer_id_expiration_ms", "replica_lag_time_max_ms"),
+}
+"""What Kafka's brokers are configured with, and here all clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,58 +83,101 @@ class Shown:
 
     name: str
     value: str | None
-    default: str | None
-    """What it would be if it were not set."""
     source: int
     kind: int
     documentation: str
+    synonyms: tuple[tuple[str, str | None, int], ...] = ()
+    """All that could give the value, the first that does first: name, value, source."""
     read_only: bool = False
-    sensitive: bool = False
-    """A secret: its value is never shown."""
-    synonym: str = ""
-    """The name under which the default is known."""
+
+    @property
+    def sensitive(self) -> bool:
+        """Whether it is a secret: its value is never shown."""
+        return self.kind == PASSWORD
+
+
+def source_of(config: TopicConfig, name: str) -> int:
+    """Where a topic has the value of a config from."""
+    if TOPIC_CONFIGS[name] in config.model_fields_set:
+        return DYNAMIC_TOPIC
+    return STATIC_BROKER if name in config.defaults else DEFAULT
 
 
 def topic_configs(topic: Topic) -> Iterator[Shown]:
     """All configs of a topic."""
     defaults = TopicConfig().as_strings()
-    overrides = topic.config.overrides()
     for name, value in topic.config.as_strings().items():
         field = TopicConfig.model_fields[TOPIC_CONFIGS[name]]
+        source = source_of(topic.config, name)
+        own = ((name, value, source),) if source == DYNAMIC_TOPIC else ()
         yield Shown(
             name,
             value,
-            defaults[name],
-            DYNAMIC_TOPIC if name in overrides else DEFAULT,
-            LIST if name in _LISTS else _kind(field),
+            source,
+            LIST if name in _LISTS else _kind(name, field),
             _text(field),
+            (*own, *_of_broker(topic.config, name, defaults[name])),
             read_only=name == PARTITIONER,
-            synonym=_SYNONYMS.get(name, ""),
         )
 
 
-def broker_configs(config: GatewayConfig, node_id: int) -> Iterator[Shown]:
-    """The configs of this gateway that are no secrets; they change only by a restart."""
+def _of_broker(config: TopicConfig, name: str, default: str) -> Iterator[tuple[str, str, int]]:
+    """What a broker says of a topic config: its setting, and Kafka's default of that."""
+    broker_name = BROKER_NAMES.get(name)
+    if broker_name is None:
+        return
+    given = config.defaults.get(name)
+    if given is not None:
+        yield broker_name, given, STATIC_BROKER
+    if name not in _IN_HOURS:
+        yield broker_name, default, DEFAULT
+    elif given is not None:
+        yield _IN_HOURS[name], str(int(default) // _HOUR_MS), DEFAULT
+
+
+def group_configs(config: GatewayConfig) -> Iterator[Shown]:
+    """The configs of any group: the gateway's, which hold for all of them."""
+    for name in ("consumer.heartbeat.interval.ms", "consumer.session.timeout.ms"):
+        broker_name = f"group.{name}"
+        attribute = broker_name.replace(".", "_")
+        field = GatewayConfig.model_fields[attribute]
+        value = str(getattr(config, attribute))
+        source, synonyms = _origin(config, attribute, broker_name, value)
+        kind, text = _kind(broker_name, field), _text(field)
+        yield Shown(name, value, source, kind, text, synonyms, read_only=True)
+
+
+def broker_configs(broker: Broker) -> Iterator[Shown]:
+    """The configs of this gateway; they change only by a restart."""
+    config, me = broker.config, broker.registry.me
+    effective: dict[str, object] = {
+        "node_id": me.id,
+        "listen": ",".join(map(str, config.listeners)),
+        "advertised": ",".join(map(str, broker.registry.told)),
+    }
     for attribute, field in GatewayConfig.model_fields.items():
-        if attribute in CommonConfig.model_fields:
+        if attribute in CommonConfig.model_fields and attribute not in _OF_BROKERS:
             continue
         name = _OWN_NAMES.get(attribute, attribute.replace("_", "."))
-        value = node_id if attribute == "node_id" else getattr(config, attribute)
-        if attribute == "listen":
-            value = ",".join(map(str, config.listeners))
-        elif isinstance(value, SecretStr):
+        kind = _kind(name, field)
+        value = _written(effective.get(attribute, getattr(config, attribute)))
+        if kind == PASSWORD:
             value = None
-        yield Shown(
-            name,
-            _written(value),
-            _written(field.default),
-            STATIC_BROKER if attribute in config.model_fields_set else DEFAULT,
-            _kind(field),
-            _text(field),
-            read_only=True,
-            synonym=name,
-            sensitive="SecretStr" in str(field.annotation),
-        )
+        elif kind == LIST:
+            value = value or ""
+        source, synonyms = _origin(config, attribute, name, value)
+        yield Shown(name, value, source, kind, _text(field), synonyms, read_only=True)
+
+
+def _origin(
+    config: GatewayConfig, attribute: str, name: str, value: str | None
+) -> tuple[int, tuple[tuple[str, str | None, int], ...]]:
+    """Where a gateway has a value from, and all that could give it."""
+    default = _written(GatewayConfig.model_fields[attribute].default)
+    usual = ((name, default, DEFAULT),) if default is not None else ()
+    if attribute not in config.model_fields_set:
+        return DEFAULT, usual
+    return STATIC_BROKER, ((name, value, STATIC_BROKER), *usual)
 
 
 def _written(value: object) -> str | None:
@@ -138,7 +186,9 @@ def _written(value: object) -> str | None:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _kind(field: FieldInfo) -> int:
+def _kind(name: str, field: FieldInfo) -> int:
+    if name in _KINDS:
+        return _KINDS[name]
     if isinstance(field.default, bool):
         return BOOLEAN
     if isinstance(field.default, float):

@@ -15,8 +15,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, cast
 
 from partstream.errors import InvalidRequest
-from partstream.gateway.framing import FrameReader, Piece, frame
+from partstream.gateway.framing import FrameReader, Piece, frame, portions
 from partstream.gateway.room import NoRoom, Room
+from partstream.gateway.unsent import Share, Unsent
 
 _logger = logging.getLogger(__name__)
 
@@ -38,6 +39,10 @@ _AT_ONCE = 1 << 16
 """Bytes of answers after which those that follow wait for the next write."""
 _JOINED = 64
 """An answer of more pieces, or smaller ones, is copied together: one long write is cheaper."""
+_PORTION = 1 << 18
+"""Bytes that are handed to the transport at a time: it copies what the client does not take."""
+_PROGRESS = 1 << 14
+"""Whoever takes fewer bytes in all the time that a connection may be idle takes nothing."""
 
 
 class Refused(Exception):
@@ -53,6 +58,7 @@ class Connection(asyncio.BufferedProtocol):
         *,
         max_frame: int,
         room: Room,
+        unsent: Unsent,
         opened: Callable[[Connection], bool],
         closed: Callable[[Connection], None],
         listener: str = "PLAINTEXT",
@@ -63,7 +69,8 @@ class Connection(asyncio.BufferedProtocol):
         Args:
             serve: gives the answer to a frame, or raises `Refused`.
             max_frame: bytes of the longest frame.
-            room: what all connections share.
+            room: what all connections share for their requests.
+            unsent: and for their answers.
             opened: told of a connection; False: there are too many.
             closed: told of its end.
             listener: the name of the listener that it came in on.
@@ -82,8 +89,8 @@ class Connection(asyncio.BufferedProtocol):
         self.hurriers: list[Callable[[], None]] = []
         """Called when no request may wait any longer: the client sends no more, or the gateway
         ends."""
-        self.active_at = 0.0
-        """When it was last heard of, or served; the loop's clock."""
+        self.share = Share(unsent)
+        """The room for its answers."""
         self._secure = secure
         self._serve = serve
         self._reader = FrameReader(max_frame)
@@ -106,6 +113,13 @@ class Connection(asyncio.BufferedProtocol):
         """The client sends no more."""
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
+        self._active_at = 0.0
+        """When it was last heard of, or served; the loop's clock."""
+        self._written = 0
+        """Bytes that were given to the transport."""
+        self._taken = 0
+        """Bytes that had left it when it was last looked at, and when some last had."""
+        self._taken_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self._sender: asyncio.Task[None] | None = None
 
@@ -117,7 +131,7 @@ class Connection(asyncio.BufferedProtocol):
         address = transport.get_extra_info("peername")
         self.peer = address[0] if isinstance(address, tuple) else str(address)
         self.label = f"{self.peer}:{address[1]}" if isinstance(address, tuple) else self.peer
-        self.active_at = self._loop.time()
+        self._active_at = self._taken_at = self._loop.time()
         if not self._opened(self):
             self._transport.abort()
             return
@@ -132,7 +146,7 @@ class Connection(asyncio.BufferedProtocol):
         """Bytes have come."""
         if self._deaf:
             return
-        self.active_at = self._loop.time()
+        self._active_at = self._loop.time()
         try:
             frames = self._reader.received(nbytes)
             self._held += nbytes
@@ -166,6 +180,7 @@ class Connection(asyncio.BufferedProtocol):
             owed.cancel()
         self._room.give(self._held, self._whole)
         self._room.leave(self)
+        self.share.close()
         for farewell in self.farewells:
             farewell()
         self._closed(self)
@@ -183,10 +198,20 @@ class Connection(asyncio.BufferedProtocol):
 
     # What the server calls.
 
-    @property
-    def busy(self) -> bool:
-        """Whether a request is being served, or an answer waits to be sent."""
-        return self._serving or bool(self._frames or self._owed)
+    def quiet_for(self, now: float) -> float:
+        """For how many seconds the client has not done what is up to it: to take what it is sent,
+        or else to ask for something.
+
+        It compares with what it found when it was last called.
+        """
+        unsent = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        taken = self._written - unsent
+        if not unsent or taken - self._taken >= _PROGRESS:
+            self._taken, self._taken_at = taken, now
+        if unsent:
+            return now - self._taken_at
+        is_busy = self._serving or self._frames or self._owed
+        return 0.0 if is_busy else now - self._active_at
 
     def resume(self) -> None:
         """Read on: there is room again."""
@@ -266,13 +291,15 @@ class Connection(asyncio.BufferedProtocol):
             if answer is None:
                 self._done(len(data))
             elif isinstance(answer, list) and not self._owed:
-                await self._write(frame(answer))
+                pieces = frame(answer)
+                self.share.answered(_size(pieces))
+                await self._write(pieces)
                 self._done(len(data))
             else:
                 self._owe(answer, len(data))
         finally:
             self._serving = False
-            self.active_at = self._loop.time()
+            self._active_at = self._loop.time()
 
     def _done(self, size: int) -> None:
         if not self._lost:
@@ -285,12 +312,19 @@ class Connection(asyncio.BufferedProtocol):
         if isinstance(answer, list):
             owed: asyncio.Future[Parts | None] = self._loop.create_future()
             owed.set_result(answer)
+            self._there(owed, size)
         else:
             owed = asyncio.ensure_future(answer)
-        owed.add_done_callback(lambda _: self._done(size))
+            owed.add_done_callback(lambda owed: self._there(owed, size))
         self._owed.append(owed)
         if self._sender is None or self._sender.done():
             self._sender = self._loop.create_task(self._pay(), name=f"answers to {self.peer}")
+
+    def _there(self, owed: asyncio.Future[Parts | None], size: int) -> None:
+        """An answer is there, or never will be."""
+        self._done(size)
+        if not owed.cancelled() and owed.exception() is None and (answer := owed.result()):
+            self.share.answered(_size(answer) + _PREFIX)
 
     async def _pay(self) -> None:
         """Send answers in the order of their requests, those that are ready in one write."""
@@ -322,17 +356,31 @@ class Connection(asyncio.BufferedProtocol):
             count += 1
             if answer is not None:
                 framed = frame(answer)
-                size += sum(map(len, framed))
+                size += _size(framed)
                 pieces += framed
         return count, pieces
 
     async def _write(self, pieces: list[Piece]) -> None:
+        size = _size(pieces)
+        if size <= _PORTION:
+            await self._write_portion(pieces, size)
+        else:
+            for portion in portions(pieces, _PORTION):
+                await self._write_portion(portion, _size(portion))
+        self.share.sent(size)
+
+    async def _write_portion(self, pieces: list[Piece], size: int) -> None:
         transport = self._transport
         if not pieces or transport is None or transport.is_closing():
             return
-        if len(pieces) > _JOINED or sum(map(len, pieces)) < 16_384:
+        self._written += size
+        if len(pieces) > _JOINED or size < 16_384:
             transport.write(b"".join(pieces))
         else:
             transport.writelines(pieces)
         if self._writable is not None:
             await self._writable
+
+
+def _size(pieces: list[Piece]) -> int:
+    return sum(map(len, pieces))

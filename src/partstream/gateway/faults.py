@@ -11,6 +11,7 @@ from partstream.errors import (
     PartstreamError,
     StoreOutOfMemory,
     StoreUnavailable,
+    TransactionalIdAuthorizationFailed,
 )
 
 _logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ POLICY_VIOLATION = 44
 KAFKA_STORAGE_ERROR = 56
 GROUP_ID_NOT_FOUND = 69
 FETCH_SESSION_ID_NOT_FOUND = 70
+TOPIC_DELETION_DISABLED = 73
 FENCED_LEADER_EPOCH = 74
 UNKNOWN_LEADER_EPOCH = 75
 ELECTION_NOT_NEEDED = 84
@@ -56,3 +58,10 @@ def group_code_of(error: PartstreamError) -> int:
     """The code of an error about a group."""
     code = code_of(error)
     return COORDINATOR_NOT_AVAILABLE if code in (REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR) else code
+
+
+def no_transactions() -> PartstreamError:
+    """What a producer with a transactional id is told. It is the one error that every client takes
+    for final: librdkafka asks for ever after any other, and Java's asks again if its coordinator is
+    said not to be there."""
+    return TransactionalIdAuthorizationFailed("Transactions are not supported yet.")

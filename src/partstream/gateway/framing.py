@@ -5,6 +5,7 @@ A frame's length is a claim. Memory is taken as its bytes arrive, never because 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from struct import Struct
 from typing import TypeAlias
 
@@ -80,3 +81,20 @@ class FrameReader:
 def frame(parts: list[Piece]) -> list[Piece]:
     """The parts of a message as the parts of a frame."""
     return [_LENGTH.pack(sum(map(len, parts))), *parts]
+
+
+def portions(pieces: list[Piece], size: int) -> Iterator[list[Piece]]:
+    """Pieces in portions of at most so many bytes, cut where they have to be."""
+    portion: list[Piece] = []
+    room = size
+    for piece in pieces:
+        while len(piece) > room:
+            view = memoryview(piece)
+            portion.append(view[:room])
+            piece = view[room:]  # noqa: PLW2901 (what is left of it)
+            yield portion
+            portion, room = [], size
+        portion.append(piece)
+        room -= len(piece)
+    if portion:
+        yield portion

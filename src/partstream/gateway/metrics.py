@@ -57,6 +57,8 @@ class _GatewayCollector(Collector):
         yield _gauge("nodes", "Gateways that live", float(self._gateway.live_nodes))
         held = float(self._gateway.held_bytes)
         yield _gauge("request_bytes_held", "Bytes of requests that are being served", held)
+        unsent = float(self._gateway.unsent_bytes)
+        yield _gauge("response_bytes_held", "Bytes of answers that clients have not taken", unsent)
 
     def _connections(self) -> Iterator[Metric]:
         meter = self._gateway.meter

@@ -16,6 +16,8 @@ from partstream.engine.reading import Cursor, Fetched, StoredBatch, fetch
 from partstream.errors import PartstreamError
 from partstream.gateway.broker import Broker
 from partstream.gateway.connection import Connection
+from partstream.gateway.each import side_by_side
+from partstream.gateway.unsent import Share
 from partstream.store.bells import Watch
 
 _ROUNDS = 4
@@ -27,6 +29,8 @@ _IDLE = 3
 _FRESH_S = 5.0
 """So long a silent doorbell is believed: where a slot is on the move it does not ring."""
 _MOST_SEATS = 20_000
+_PATIENCE_S = 10.0
+"""So long a Fetch waits for room for its answer; then it reads one batch."""
 
 
 @dataclass(slots=True)
@@ -84,8 +88,9 @@ class _Seat:
 class Reading:
     """What a connection's Fetches remember from one to the next."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, share: Share) -> None:
         self._broker = broker
+        self._share = share
         self._seats: dict[str, _Seat] = {}
         self._rung: set[str] = set()
         self._bell = asyncio.Event()
@@ -97,7 +102,7 @@ class Reading:
         """The connection's own."""
         reading = connection.memory.get(cls)
         if reading is None:
-            reading = connection.memory[cls] = cls(broker)
+            reading = connection.memory[cls] = cls(broker, connection.share)
             connection.farewells.append(reading.close)
             connection.hurriers.append(reading._hurry)
         found: Reading = reading
@@ -106,6 +111,7 @@ class Reading:
     def _hurry(self) -> None:
         self._hurried = True
         self._bell.set()
+        self._share.hurry()
 
     def close(self) -> None:
         """Watch no doorbell any more."""
@@ -116,11 +122,16 @@ class Reading:
     async def poll(
         self, wants: Sequence[Want], *, max_bytes: int, min_bytes: int, max_wait_ms: int
     ) -> list[Got]:
-        """Read all that is wanted, within `max_bytes`; wait for `min_bytes` of it."""
+        """Read all that is wanted, within `max_bytes`; wait for `min_bytes` of it.
+
+        There may be less room for the answer, but always enough for a batch.
+        """
         deadline = self._loop.time() + max_wait_ms / 1000
         self._rung.clear()
         self._bell.clear()
-        got = await self._read(wants, max_bytes)
+        got, is_cut = await self._read_first(wants, max_bytes)
+        if is_cut:
+            min_bytes = min(min_bytes, 1)  # others need the room in which this would wait for more
         if _enough(got, min_bytes) or max_wait_ms <= 0 or self._hurried:
             await self._judge(wants, got)
             return got
@@ -189,6 +200,19 @@ class Reading:
 
     # Reading.
 
+    async def _read_first(self, wants: Sequence[Want], max_bytes: int) -> tuple[list[Got], bool]:
+        """Read, as soon as there is room for the answer, and whether there was less than wanted."""
+        now = self._loop.time()
+        promised = sum(
+            want.max_bytes for want in wants if not self._seat(want).is_quiet(want.offset, now)
+        )
+        wanted, patience = min(promised, max_bytes), 0.0 if self._hurried else _PATIENCE_S
+        room = await self._share.take_or_wait(wanted, patience)
+        is_cut = room < wanted
+        got = await self._read(wants, max(room, 1) if is_cut else max_bytes)
+        self._share.found(_size(got))
+        return got, is_cut
+
     async def _read(self, wants: Sequence[Want], max_bytes: int) -> list[Got]:
         """Read partitions side by side, as many at a time as the budget has room for."""
         now = self._loop.time()
@@ -208,7 +232,7 @@ class Reading:
                 got.append(one)
             at = until
             if left <= 0:
-                got += await asyncio.gather(*map(self._bounds, wants[at:]))
+                got += await side_by_side(self._bounds, wants[at:])
                 break
         return got
 
@@ -217,10 +241,7 @@ class Reading:
         now = self._loop.time()
         got: list[Got | None] = [self._known(want, now) for want in wants]
         asked = [number for number, one in enumerate(got) if one is None]
-        if len(asked) == 1:
-            fresh = [await self._read_one(wants[asked[0]], left)]
-        else:
-            fresh = await asyncio.gather(*(self._read_one(wants[number], left) for number in asked))
+        fresh = await side_by_side(lambda number: self._read_one(wants[number], left), asked)
         found = iter(fresh)
         return [next(found) if one is None else one for one in got]
 
@@ -228,13 +249,17 @@ class Reading:
         self, wants: Sequence[Want], got: list[Got], rung: set[str], max_bytes: int
     ) -> None:
         numbers = [number for number, want in enumerate(wants) if want.bell in rung]
-        left = max_bytes - sum(one.size for one in got)
+        taken = _size(got)
+        left = self._share.take(max(0, max_bytes - taken))
         fresh = await self._read_each([wants[number] for number in numbers], max(left, 1))
         for number, one in zip(numbers, fresh, strict=True):
             left += got[number].size
-            _trim(one, min(wants[number].max_bytes, left), first=left == max_bytes)
+            taken -= got[number].size
+            _trim(one, min(wants[number].max_bytes, left), first=not taken)
             got[number] = one
             left -= one.size
+            taken += one.size
+        self._share.found(taken)
 
     async def _read_one(self, want: Want, left: int) -> Got:
         seat, budget = self._seat(want), min(want.max_bytes, left)
@@ -314,4 +339,8 @@ def _trim(got: Got, budget: int, *, first: bool) -> None:
 def _enough(got: Sequence[Got], min_bytes: int) -> bool:
     if any(one.error is not None for one in got):
         return True
-    return sum(one.size for one in got) >= min_bytes
+    return _size(got) >= min_bytes
+
+
+def _size(got: Sequence[Got]) -> int:
+    return sum(one.size for one in got)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import mmh3
 
+from partstream.config.listeners import Listener
 from partstream.errors import ConfigError, PartstreamError
 from partstream.store.bells import Watch
 from partstream.store.scripts import Script
@@ -132,6 +133,11 @@ class Registry:
         """Whether the others have heard of this gateway within its session."""
         age = asyncio.get_running_loop().time() - self.heard_at
         return bool(self.nodes) and age < self._session_ms / 1000
+
+    @property
+    def told(self) -> tuple[Listener, ...]:
+        """The address of each listener that clients are told."""
+        return tuple(Listener(name, *address) for name, address in self._addresses.items())
 
     def on(self, listener: str) -> Peers:
         """The gateways that clients of a listener can reach; this one is always among them."""

@@ -25,12 +25,19 @@ from partstream.gateway.room import Room
 from partstream.gateway.router import Router
 from partstream.gateway.table import BY_KEY
 from partstream.gateway.tls import Certificates
+from partstream.gateway.unsent import Unsent
 from partstream.groups import patterns
 from partstream.groups.classic_events import Limits
+from partstream.groups.migration import Policy
 from partstream.metrics.hooks import Observer
 from partstream.store.store import Store
 
 _logger = logging.getLogger(__name__)
+
+_LOOK_S = 2.5
+"""How often connections are looked at: whether anything moves."""
+_STUCK_S = 5.0
+"""So long a client may leave its answer where it is while others wait for room."""
 
 
 class Gateway:
@@ -70,6 +77,7 @@ class Gateway:
         self._empty = asyncio.Event()
         self._empty.set()
         self._room = Room(config.queued_max_request_bytes)
+        self._unsent = Unsent(config.queued_max_response_bytes)
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._broker: Broker | None = None
         self._router: Router | None = None
@@ -109,6 +117,11 @@ class Gateway:
         """Bytes of requests that are held."""
         return self._room.held
 
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes of answers that are held."""
+        return self._unsent.held
+
     async def start(self) -> None:
         """Connect to Redis, register, and listen.
 
@@ -135,13 +148,19 @@ class Gateway:
         topics = Topics(store, max_age_ms=config.metadata_max_age_ms)
         self._closers.append(lambda: _close(topics))
         groups = ConsumerGroups(
-            store, topics, max_size=config.group_consumer_max_size, classic=_classic_limits(config)
+            store,
+            topics,
+            max_size=config.group_consumer_max_size,
+            max_metadata=config.offset_metadata_max_bytes,
+            classic=_classic_limits(config),
+            migration=Policy(config.group_consumer_migration_policy),
         )
         self._closers.append(groups.close)
         sweeper = Sweeper(
             store,
             topics,
             interval_ms=config.log_retention_check_interval_ms,
+            producer_id_expiration_ms=config.producer_id_expiration_ms,
             expire_offsets=groups.expire_offsets,
         )
         sweeper.start()
@@ -233,6 +252,7 @@ class Gateway:
             self._router.serve,
             max_frame=self.config.socket_request_max_bytes,
             room=self._room,
+            unsent=self._unsent,
             opened=self._let_in if is_in else self._opened,
             closed=self._closed,
             listener=listener.name,
@@ -257,15 +277,25 @@ class Gateway:
             self._empty.set()
 
     async def _end_idle(self) -> None:
+        """Disconnect clients that neither ask nor take anything."""
         loop = asyncio.get_running_loop()
         allowed = self.config.connections_max_idle_ms / 1000
         while True:
-            await asyncio.sleep(min(allowed / 4, 10.0))
+            await asyncio.sleep(min(allowed / 4, _LOOK_S))
+            now, is_short = loop.time(), self._unsent.is_short
             for connection in tuple(self._connections):
-                if not connection.busy and connection.active_at < loop.time() - allowed:
-                    _logger.debug("%s: idle; disconnected", connection.label)
-                    self.meter.problems["idle"] += 1
-                    connection.abort()
+                quiet = connection.quiet_for(now)
+                if quiet > allowed:
+                    self._end(connection, "idle", "idle")
+                elif is_short and quiet > _STUCK_S and connection.share.held:
+                    why = "takes no answer, and others wait for the room that it takes"
+                    self._end(connection, "stuck", why)
+
+    def _end(self, connection: Connection, reason: str, why: str) -> None:
+        level = logging.DEBUG if reason == "idle" else logging.WARNING
+        _logger.log(level, "%s: %s; disconnected", connection.label, why)
+        self.meter.problems[reason] += 1
+        connection.abort()
 
 
 def _classic_limits(config: GatewayConfig) -> Limits:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from partstream.gateway import wire_fetch, wire_produce
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.connection import Answer
@@ -66,8 +67,8 @@ class Api(Versions):
 
 
 TABLE: tuple[Api, ...] = (
-    Api(0, "Produce", produce.LEAST, produce.MOST, produce.FLEXIBLE, 0, raw=produce.handle),
-    Api(1, "Fetch", fetch.LEAST, fetch.MOST, fetch.FLEXIBLE, raw=fetch.handle),
+    Api(0, "Produce", 3, 13, wire_produce.FLEXIBLE, 0, raw=produce.handle),
+    Api(1, "Fetch", 4, 18, wire_fetch.FLEXIBLE, raw=fetch.handle),
     Api(2, "ListOffsets", 1, 11, 6, handle=list_offsets.handle),
     Api(3, "Metadata", 0, 13, 9, handle=metadata.handle),
     Api(8, "OffsetCommit", 2, 10, 8, handle=offset_commit.handle),

@@ -45,6 +45,11 @@ class Catalog:
         """The fingerprint of these topics alone; names without a topic do not count."""
         return _fingerprint((name, self.topics[name]) for name in names if name in self.topics)
 
+    def partitions(self, names: Iterable[str]) -> Partitions:
+        """All partitions of these topics."""
+        known = [self.topics[name] for name in names if name in self.topics]
+        return frozenset((topic_id, number) for topic_id, size in known for number in range(size))
+
 
 def _fingerprint(topics: Iterable[tuple[str, tuple[str, int]]]) -> str:
     text = "\n".join(f"{name} {known[0]} {known[1]}" for name, known in sorted(topics))

@@ -13,6 +13,7 @@ from partstream.errors import (
 )
 from partstream.groups import patterns
 from partstream.groups.assignors import ASSIGNORS
+from partstream.groups.classic import Protocols
 from partstream.groups.rows import LEFT_STATIC, Subscription, TopicIdPartition
 
 JOIN = 0
@@ -43,6 +44,9 @@ class HeartbeatRequest:
     subscribed_regex: str | None = None
     assignor: str | None = None
     owned: Collection[TopicIdPartition] | None = None
+    supported: Protocols = ()
+    """Of a member that speaks the classic protocol, when it joins. It says what it owns after it
+    has let go of the rest, so `owned` counts whatever its row says by now."""
 
     @property
     def subscribes(self) -> bool:
@@ -132,14 +136,14 @@ def _printable(text: str) -> bool:
     return all(letter >= " " for letter in text)
 
 
-def check_metadata(metadata: str) -> None:
+def check_metadata(metadata: str, most: int = MAX_METADATA) -> None:
     """Make sure that the metadata of a committed offset is not too long.
 
     Raises:
-        OffsetMetadataTooLarge: it is longer than `MAX_METADATA`.
+        OffsetMetadataTooLarge: it is longer than `most` bytes.
     """
     size = len(metadata.encode())
-    if size > MAX_METADATA:
+    if size > most:
         raise OffsetMetadataTooLarge(
-            f"the metadata of a committed offset is {size} bytes, and {MAX_METADATA} are allowed"
+            f"the metadata of a committed offset is {size} bytes, and {most} are allowed"
         )

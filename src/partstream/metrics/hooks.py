@@ -7,7 +7,7 @@ seconds, sizes in bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 Link = str
@@ -93,6 +93,13 @@ class Observer:
 
     def dirty_known(self, topic: str, partition: int, ratio: float) -> None:
         """How much of a compacted partition was never cleaned, of all that can be (0 to 1)."""
+
+    def looks_after(self, partitions: Collection[tuple[str, int]]) -> None:
+        """Which compacted partitions (topic and number) this client looks after.
+
+        What it told of the dirty part of others is out of date: another client looks after them, or
+        they are gone.
+        """
 
     def cleaned(self, topic: str, partition: int, *, before: int, after: int, took: float) -> None:
         """A partition was cleaned.

@@ -11,7 +11,7 @@ Topics are a label everywhere, partitions only where a number for the topic woul
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Final, NamedTuple, TypeVar
 
@@ -74,6 +74,7 @@ class PrometheusMetrics:
         self.fetch_retries = counter("consumer_retries", "Fetches made again", "topic", "error")
         self.lag = gauge("consumer_lag", "Records behind the position", "topic", "partition")
         self.lags: dict[tuple[str, str, int], Gauge] = {}
+        self.dirty: set[tuple[str, str, int]] = set()
         """Those of `lag` that are set: found once, not once a batch."""
         self.truncated_records = counter(
             "consumer_truncated_records", "Records read that are gone from the log", "topic"
@@ -268,7 +269,18 @@ class _PrometheusObserver(Observer):
     # Log compaction.
 
     def dirty_known(self, topic: str, partition: int, ratio: float) -> None:
+        self._set_dirty(topic, partition, ratio)
+
+    def _set_dirty(self, topic: str, partition: int, ratio: float) -> None:
+        self._metrics.dirty.add((self._client, topic, partition))
         self._metrics.dirty_ratio.labels(self._client, topic, partition).set(ratio)
+
+    def looks_after(self, partitions: Collection[tuple[str, int]]) -> None:
+        metrics = self._metrics
+        for row in list(metrics.dirty):
+            if row[0] == self._client and row[1:] not in partitions:
+                metrics.dirty.discard(row)
+                metrics.dirty_ratio.remove(*row)
 
     def cleaned(self, topic: str, partition: int, *, before: int, after: int, took: float) -> None:
         metrics, where = self._metrics, (self._client, topic, partition)
@@ -276,7 +288,7 @@ class _PrometheusObserver(Observer):
         metrics.cleaned_after.labels(*where).set(after)
         metrics.cleaned_at.labels(*where).set_to_current_time()
         metrics.cleaning_time.labels(self._client, topic).observe(took)
-        metrics.dirty_ratio.labels(*where).set(0)
+        self._set_dirty(topic, partition, 0)
 
     def cleaning_failed(self, topic: str, partition: int, error: str) -> None:
         self._metrics.cleaning_failures.labels(self._client, topic, error).inc()

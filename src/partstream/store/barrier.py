@@ -104,7 +104,7 @@ class Barrier:
             StoreUnavailable: the node cannot be reached.
         """
         if self._end is not None:
-            raise type(self._end)(*self._end.args)
+            raise self._ended()
         future = self._waiting.get(fsync)
         if future is None:
             future = self._waiting[fsync] = asyncio.get_running_loop().create_future()
@@ -134,9 +134,14 @@ class Barrier:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         for future in self._waiting.values():
-            _settle(future, self._end)
+            _settle(future, self._ended())
         if self._link is not None:
             await self._link.close()
+
+    def _ended(self) -> PartstreamError:
+        """What is said after the end; each who hears it gets one of their own."""
+        end = self._end or ClosedClient("the store was closed")
+        return type(end)(*end.args)
 
     async def _run(self) -> None:
         while self._waiting:
@@ -151,7 +156,7 @@ class Barrier:
             except (RedisError, OSError) as error:
                 _settle(future, translate(error, str(self._node.address)))
             except asyncio.CancelledError:
-                _settle(future, self._end or ClosedClient("the store was closed"))
+                _settle(future, self._ended())
                 raise
             self._observer.barrier_waited(
                 str(self._node.address),
@@ -191,11 +196,8 @@ class Barrier:
         """Make the write, and ask who ought to have it."""
         for _ in range(_ATTEMPTS):
             try:
-                if self._asking:
-                    link.submit("ASKING").add_done_callback(_ignore)
-                token, in_sync = await link.submit(
-                    "EVALSHA", _BARRIER.sha, 1, self._key, self._max_lag
-                )
+                submit = link.submit_asking if self._asking else link.submit
+                token, in_sync = await submit("EVALSHA", _BARRIER.sha, 1, self._key, self._max_lag)
             except SCRIPT_MISSING:
                 await reload_scripts(link)
             except (ASK, TRY_AGAIN) as error:  # MOVED too
@@ -209,8 +211,3 @@ def _settle(future: asyncio.Future[Confirmed], error: PartstreamError) -> None:
     if not future.done():
         future.set_exception(error)
         future.exception()
-
-
-def _ignore(answer: asyncio.Future[object]) -> None:
-    if not answer.cancelled():
-        answer.exception()

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from partstream.errors import OutcomeUnknown, StoreUnavailable
-from partstream.store.link import Argument
+from partstream.errors import OutcomeUnknown, PartstreamError, StoreUnavailable
+from partstream.store.link import Argument, ignore
 from partstream.store.node import Node
 from partstream.store.replies import ASK, MOVED, PASSING
 from partstream.store.router import Router
@@ -72,9 +72,7 @@ class Courses:
         link = course.node.ready
         if link is None:
             return None
-        if course.asking:
-            link.submit("ASKING").add_done_callback(_ignore)
-        answer = link.submit(*command)
+        answer = (link.submit_asking if course.asking else link.submit)(*command)
         course.unanswered += 1
         self._courses[key] = course
         answer.add_done_callback(partial(self._answered, key, course))
@@ -90,7 +88,11 @@ class Courses:
         """
         while (course := self._courses.get(key)) is not None and course.broken:
             await course.over.wait()
-        await self._router.holder(key).link()
+        try:
+            await self._router.holder(key).link()
+        except PartstreamError:
+            self._router.found(key, None)  # whoever has it now, the owner of the slot knows
+            raise
 
     def _answered(self, key: str, course: _Course, answer: asyncio.Future[Any]) -> None:
         course.unanswered -= 1
@@ -112,9 +114,4 @@ class Courses:
         with contextlib.suppress(StoreUnavailable):
             owner = self._router.node(slot_of(bell))
             if owner is not course.node and owner.ready is not None:
-                owner.ready.submit("SPUBLISH", bell, "").add_done_callback(_ignore)
-
-
-def _ignore(answer: asyncio.Future[Any]) -> None:
-    if not answer.cancelled():
-        answer.exception()
+                ignore(owner.ready.submit("SPUBLISH", bell, ""))

@@ -6,7 +6,7 @@ may touch them together. `ns` is the namespace; two namespaces never meet.
 | key | type | content |
 |---|---|---|
 | `ns:{meta}:layout` | string | the layout version of the namespace |
-| `ns:{meta}:topics` | hash | topic name -> JSON: id, partitions, config, partitioner, version |
+| `ns:{meta}:topics` | hash | topic name -> JSON: id, partitions, config, defaults, version |
 | `ns:{meta}:pending` | hash | topic id -> JSON: partitions that are being made or unmade |
 | `ns:{meta}:groups` | hash | group id -> group type |
 | `ns:{meta}:producer-id` | string | the last producer id given out |

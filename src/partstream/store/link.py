@@ -79,6 +79,11 @@ class Link:
         self._work.set()
         return future
 
+    def submit_asking(self, *command: Argument) -> asyncio.Future[Any]:
+        """The same for keys whose slot is on its way to the node, and not its own yet (ASKING)."""
+        ignore(self.submit("ASKING"))
+        return self.submit(*command)
+
     async def close(self) -> None:
         """Drop the connection and fail whatever is unanswered."""
         self._closing = True
@@ -149,3 +154,8 @@ class Link:
         if self._on_end is not None:
             self._on_end(self, not self._closing)
         self._hanging_up = self._loop.create_task(hang_up(self._connection))
+
+
+def ignore(answer: asyncio.Future[Any]) -> None:
+    """Nobody waits for it, nor for what it failed with."""
+    answer.add_done_callback(lambda done: done.cancelled() or done.exception())

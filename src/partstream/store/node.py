@@ -18,7 +18,7 @@ from partstream.store.dial import (
     identify,
     info_fields,
 )
-from partstream.store.link import Link
+from partstream.store.link import Link, ignore
 from partstream.store.replies import translate
 from partstream.store.scripts import every_script
 from partstream.store.target import Address
@@ -209,7 +209,7 @@ class Node:
 def load_scripts(link: Link) -> None:
     """Have the server know every script before whatever is sent on this link next."""
     for script in every_script():
-        link.submit("SCRIPT", "LOAD", script.source).add_done_callback(_ignore)
+        ignore(link.submit("SCRIPT", "LOAD", script.source))
 
 
 async def reload_scripts(link: Link) -> None:
@@ -223,8 +223,3 @@ async def reload_scripts(link: Link) -> None:
     for result in await asyncio.gather(*loading, return_exceptions=True):
         if isinstance(result, Exception):
             raise translate(result, f"Redis at {link.address}") from result
-
-
-def _ignore(future: asyncio.Future[object]) -> None:
-    if not future.cancelled():
-        future.exception()

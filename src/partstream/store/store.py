@@ -271,9 +271,8 @@ class Store:
             try:
                 node = node or self.router.node(slot)
                 link = node.ready or await self._open(node, deadline)
-                if redirect is not None:
-                    _ignore(link.submit("ASKING"))
-                answer = await link.submit(*command)
+                submit = link.submit if redirect is None else link.submit_asking
+                answer = await submit(*command)
             except (RedisError, PartstreamError) as error:
                 redirect, failure = None, error
             else:
@@ -384,7 +383,3 @@ def _ready(node: Node) -> Link:
     if link is None:
         raise StoreUnavailable(f"the connection to Redis at {node.address} is lost")
     return link
-
-
-def _ignore(future: asyncio.Future[Any]) -> None:
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())

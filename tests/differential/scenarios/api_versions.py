@@ -15,9 +15,11 @@ async def what_is_served(s: Session) -> None:
     answer = await s.call(
         API, s.version, client_software_name="test-client", client_software_version="1.0"
     )
-    s.keep(
-        {name: value for name, value in answer.items() if name in ("error_code", "throttle_time")}
-    )
+    # Ranges are compared with Kafka's own elsewhere (`test_table`).
+    del answer["api_keys"]
+    if answer.get("finalized_features_epoch", 0) > 0:
+        answer["finalized_features_epoch"] = "EPOCH"
+    s.keep(answer)
 
 
 @scenario(API, only=range(3, 5))

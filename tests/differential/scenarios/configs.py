@@ -10,6 +10,7 @@ from tests.differential.session import Session
 DESCRIBE, ALTER, INCREMENTAL = 32, 33, 44
 TOPIC, BROKER, LOGGER, METRICS, GROUP = 2, 4, 8, 16, 32
 _SET, _DELETE, _APPEND, _SUBTRACT = range(4)
+_DEFAULT_CONFIG = 5
 
 
 async def _describe(s: Session, kind: int, name: str, **given: Any) -> None:
@@ -81,6 +82,21 @@ async def configs_of_a_broker(s: Session) -> None:
     await _describe(s, BROKER, "1", keys=keys, version=s.version)
     await _describe(s, BROKER, "1", keys=keys, version=s.version, include_synonyms=True)
     await _describe(s, BROKER, "", keys=keys, version=s.version)
+
+
+@scenario(DESCRIBE, only=range(3, 5))
+async def types_of_broker_configs(s: Session) -> None:
+    wanted = {"resource_type": BROKER, "resource_name": "1", "configuration_keys": None}
+    answer = await s.call(DESCRIBE, s.version, resources=[wanted])
+    rows = answer["results"][0]["configs"]
+    s.keep({row["name"]: [row["config_type"], row["is_sensitive"]] for row in rows})
+    s.keep(
+        {
+            row["name"]: None if row["value"] is None else sorted(row["value"].split(","))
+            for row in rows
+            if row["config_source"] == _DEFAULT_CONFIG
+        }
+    )
 
 
 async def _alter(s: Session, kind: int, name: str, configs: Any, **given: Any) -> None:
@@ -223,8 +239,8 @@ async def configs_of_a_group(s: Session) -> None:
         ],
         include_synonyms=True,
     )
-    rows = answer["results"][0]
-    rows["configs"] = [one for one in rows["configs"] if one["name"].startswith("consumer.")]
+    configs = answer["results"][0].pop("configs")
+    s.keep({one["name"]: one for one in configs if one["name"].startswith("consumer.")})
     s.keep(answer)
 
 

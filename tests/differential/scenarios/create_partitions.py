@@ -45,6 +45,13 @@ async def bad_numbers(s: Session) -> None:
 
 
 @scenario(API)
+async def no_time(s: Session) -> None:
+    topic = await s.topic("t")
+    wanted = {"name": topic.name, "count": 2, "assignments": None}
+    await s.ask(topics=[wanted], timeout=0, validate_only=False)
+
+
+@scenario(API)
 async def bad_topics(s: Session) -> None:
     topic = await s.topic("t", 2)
     await _grow(s, s.name("missing"), 3)

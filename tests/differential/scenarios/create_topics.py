@@ -95,6 +95,24 @@ async def bad_numbers(s: Session) -> None:
 
 
 @scenario(API)
+async def too_many_partitions(s: Session) -> None:
+    for count in (20_000, (1 << 31) - 1):
+        await _create(s, _topic(s, num_partitions=count))
+    await _create(s, _topic(s, num_partitions=10_000), validate_only=True)
+
+
+@scenario(API)
+async def no_time(s: Session) -> None:
+    for timeout in (0, -1):
+        await s.ask(topics=[_topic(s, f"t{timeout}")], timeout=timeout, validate_only=True)
+
+
+@scenario(API)
+async def a_config_of_kafkas_own_tests(s: Session) -> None:
+    await _create(s, _topic(s, configs={"internal.segment.bytes": "100"}), validate_only=True)
+
+
+@scenario(API)
 async def more_replicas_than_brokers(s: Session) -> None:
     await _create(s, _topic(s, replication_factor=3))
 

@@ -48,3 +48,10 @@ async def topics_by_id(s: Session) -> None:
         topics=[{"name": None, "topic_id": b.id}, {"name": b.name, "topic_id": None}],
         timeout=10_000,
     )
+
+
+@scenario(API)
+async def no_time(s: Session) -> None:
+    topic = await s.topic("t")
+    names = [{"name": topic.name, "topic_id": None}]
+    await s.ask(topics=names, topic_names=[topic.name], timeout=0)

@@ -137,6 +137,23 @@ async def isolation_levels(s: Session) -> None:
         await _fetch(s, _one(s, topic, (0, 4)), isolation=level)
 
 
+@scenario(API, only=range(4, 15))
+async def followers(s: Session) -> None:
+    topic = await _filled(s)
+    for replica in (-2, 0, 1, 5):
+        await _fetch(s, _one(s, topic, (0, 4)), replica=replica)
+    await _fetch(s, _one(s, topic, (0, 4)), replica=1, isolation=1)
+    missing = Topic(s.name("missing"), "AAAAAAAAAAAAAAAAAAAAEg", 0)
+    await _fetch(s, _one(s, missing, (0, 0)), replica=1)
+
+
+@scenario(API, only=range(4, 11))
+async def zstd_for_those_who_do_not_know_it(s: Session) -> None:
+    topic = await s.topic("t", compression_type="zstd", retention_ms="-1")
+    await s.produce(topic.name, batch(b"value" * 20, at=_OLD))
+    await _fetch(s, _one(s, topic, (0, 0)))
+
+
 @scenario(API, only=range(7, 19))
 async def sessions(s: Session) -> None:
     topic = await _filled(s)

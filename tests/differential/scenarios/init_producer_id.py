@@ -1,4 +1,4 @@
-"""InitProducerId (22), without transactions."""
+"""InitProducerId (22)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from tests.differential.scenario import scenario
 from tests.differential.session import Session
 
 API = 22
+_PASSING = ("NOT_COORDINATOR", "COORDINATOR_LOAD_IN_PROGRESS", "CONCURRENT_TRANSACTIONS")
 
 
 async def _ask(s: Session, **given: Any) -> None:
@@ -32,3 +33,14 @@ async def ids_that_are_given(s: Session) -> None:
     await _ask(s, producer_id=5, producer_epoch=-1)
     await _ask(s, producer_id=-1, producer_epoch=3)
     await _ask(s, producer_id=1 << 40, producer_epoch=3)
+
+
+@scenario(API)
+async def transactions(s: Session) -> None:
+    values = {"transactional_id": s.name("t"), "transaction_timeout": 60_000}
+    # Kafka makes the topic of its transactions when somebody asks for their coordinator.
+    found = {"key_type": 1, "coordinator_keys": [s.name("t")]}
+    await s.call_until(
+        lambda one: one["coordinators"][0]["error_code"] != "COORDINATOR_NOT_AVAILABLE", 10, **found
+    )
+    await s.ask_until(lambda one: one["error_code"] not in _PASSING, API, s.version, **values)

@@ -134,6 +134,30 @@ async def batches_that_are_too_large(s: Session) -> None:
     await _send(s, topic, batch(b"x" * 1_048_600))
 
 
+@scenario(API, 8)
+async def batches_larger_than_a_segment(s: Session) -> None:
+    topic = await s.topic("t", segment_bytes="1048576", max_message_bytes="3000000")
+    most = 1_048_576 - len(batch(b"x" * 1_048_000)) + 1_048_000
+    await _send(s, topic, batch(b"x" * most))
+    await _send(s, topic, batch(b"x" * (most + 1)))
+    await _send(s, topic, batch(b"x" * 2_000_000, codec=1))
+    await _send(s, topic, batch(b"x" * 4_000_000))
+
+
+@scenario(API)
+async def transactional_ids(s: Session) -> None:
+    topic = await s.topic("t")
+    await _send(s, topic, batch(b"a"), transactional_id=s.name("x"))
+
+
+@scenario(API)
+async def transactional_batches(s: Session) -> None:
+    topic = await s.topic("t")
+    whole = _changed(_numbered(b"a", await _producer(s), 0, 0), 21, ">h", 0x10)
+    await _send(s, topic, whole, transactional_id=s.name("x"))
+    await _send(s, topic, whole)
+
+
 @scenario(API)
 async def times(s: Session) -> None:
     topic = await s.topic("t", retention_ms="-1")
@@ -221,6 +245,30 @@ async def several_partitions(s: Session) -> None:
         rows = [{"index": number, "records": batch(b"v")} for number in numbers]
         data.append({**named, "partition_data": rows})
     await s.ask(transactional_id=None, acks=-1, timeout=1000, topic_data=data)
+
+
+@scenario(API, 9)
+async def a_partition_twice(s: Session) -> None:
+    topic, other = await s.topic("t", 2), await s.topic("u")
+
+    def data(topic: Topic, *rows: tuple[int, bytes]) -> dict[str, Any]:
+        named = {"topic_id": topic.id} if s.version >= _BY_ID else {"name": topic.name}
+        return {**named, "partition_data": [{"index": at, "records": what} for at, what in rows]}
+
+    async def send(*topics: dict[str, Any]) -> None:
+        await s.ask(transactional_id=None, acks=-1, timeout=10_000, topic_data=list(topics))
+        await _read(s, topic)
+
+    await send(data(topic, (0, batch(b"a")), (0, batch(b"b"))))
+    await send(data(topic, (0, batch(b"c"))), data(topic, (0, batch(b"d"))))
+    await send(
+        data(topic, (0, batch(b"e"))),
+        data(other, (0, batch(b"f"))),
+        data(topic, (1, batch(b"g"))),
+    )
+    await send(data(topic, (5, batch(b"h")), (5, batch(b"i"))))
+    await send(data(topic), data(other))
+    await send(data(topic, (0, b""), (0, batch(b"j"))))
 
 
 async def _producer(s: Session) -> int:

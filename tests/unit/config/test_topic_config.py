@@ -201,6 +201,21 @@ def test_altering_sets_and_resets() -> None:
         config.altered({"zzz": None})
 
 
+def test_defaults_lie_below_what_was_asked_for() -> None:
+    defaults = {"retention.ms": "60000", "segment.bytes": "4096"}
+    config = TopicConfig.from_overrides({"segment.bytes": 2048}, defaults)
+    assert (config.retention_ms, config.segment_bytes) == (60_000, 2048)
+    assert config.partition_fields()["retention_ms"] == 60_000
+    assert config.overrides() == {"segment.bytes": "2048"}
+    assert config.defaults == defaults
+    back = config.altered({"segment.bytes": None, "retention.ms": 7})
+    assert (back.overrides(), back.defaults) == ({"retention.ms": "7"}, defaults)
+    assert back.segment_bytes == 4096
+    assert back.altered({"retention.ms": None}).as_strings()["retention.ms"] == "60000"
+    with pytest.raises(InvalidConfig, match=r"'keep' for configuration cleanup\.policy"):
+        TopicConfig.from_overrides({}, {"cleanup.policy": "keep"})
+
+
 def test_the_partitioner_cannot_change() -> None:
     config = TopicConfig.from_overrides({"partstream.partitioner": "crc32"})
     assert config.altered({"retention.ms": 1}).partitioner == "crc32"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import NamedTuple
 
 import pytest
@@ -10,7 +11,14 @@ from hypothesis import strategies as st
 
 from partstream.errors import CorruptRecord
 from partstream.records import header
-from partstream.records.cleaning import NEVER, LastOffsets, Terms, clean, keys_missing
+from partstream.records.cleaning import (
+    NEVER,
+    Cleaned,
+    LastRecords,
+    Terms,
+    clean,
+    keys_missing,
+)
 from partstream.records.codec import decode, encode
 
 NOW = 1_700_000_000_000
@@ -33,15 +41,23 @@ RECORDS = st.builds(Own, st.integers(0, 2**42), KEYS, VALUES, HEADERS)
 BATCHES = st.lists(st.lists(RECORDS, min_size=1, max_size=6), min_size=1, max_size=8)
 
 
-def seen(batches: list[bytes], begin: int = 0) -> tuple[LastOffsets, list[int]]:
-    """The offsets of their keys, and where each begins, and where the last ends."""
-    last, bases = LastOffsets(begin), [begin]
+def seen(batches: list[bytes], begin: int = 0) -> tuple[LastRecords, list[int]]:
+    """Their last records, and where each begins, and where the last ends."""
+    last, bases = LastRecords(), [begin]
     for data in batches:
         last.see(data, bases[-1])
         bases.append(bases[-1] + header.parse(data).last_offset_delta + 1)
     for _ in last.mark(2):
         pass
     return last, bases
+
+
+def left_of(
+    data: bytes, last: LastRecords, number: int | None, *, now: int = NOW, keep_empty: bool = False
+) -> Cleaned:
+    """What is left of a batch that begins at offset 0."""
+    terms = Terms(last, now, RETENTION)
+    return clean(data, 0, terms, number=number, keep_empty=keep_empty)
 
 
 def read(data: bytes | None, base: int) -> list[tuple[int, Own]]:
@@ -68,11 +84,12 @@ def test_the_last_record_of_every_key_stays(
         if record.key is not None and newest[record.key] == offset
     ]
     found = []
-    for data, base, records in zip(batches, bases, history, strict=False):
-        left = clean(data, base, Terms(last, NOW, RETENTION), keep_empty=False)
+    for number, (data, base, records) in enumerate(zip(batches, bases, history, strict=False)):
+        left = clean(data, base, Terms(last, NOW, RETENTION), number=number, keep_empty=False)
         kept = read(left.payload, base)
         found += kept
-        assert last.staying(base, base + len(records)) == left.records == len(kept)
+        assert last.staying(number) == left.records == len(kept)
+        assert last.stays(number, keep_empty=False) == (left.payload is not None)
         if left.payload is None:
             continue
         header.check_crc(left.payload)
@@ -100,8 +117,8 @@ def test_a_cleaned_batch_is_cleaned_again(
     batches = [encode(records, codec) for records in history]
     last, bases = seen(batches)
     first = [
-        clean(data, base, Terms(last, NOW, RETENTION), keep_empty=False).payload
-        for data, base in zip(batches, bases, strict=False)
+        clean(data, base, Terms(last, NOW, RETENTION), number=number, keep_empty=False).payload
+        for number, (data, base) in enumerate(zip(batches, bases, strict=False))
     ]
     replaced = {record.key for record in newer}
     later, _ = seen([encode(newer)], bases[-1])
@@ -109,7 +126,8 @@ def test_a_cleaned_batch_is_cleaned_again(
         for data, base in zip(first, bases, strict=False):
             if data is None:
                 continue
-            left = clean(data, base, Terms(later, now, RETENTION), keep_empty=False)
+            terms = Terms(later, now, RETENTION)
+            left = clean(data, base, terms, number=None, keep_empty=False)
             assert read(left.payload, base) == [
                 (offset, record)
                 for offset, record in read(data, base)
@@ -130,7 +148,7 @@ def test_an_emptied_batch_keeps_what_others_know_it_by() -> None:
     )
     newer = encode([(6, b"a", b"3", ())])
     last, _ = seen([data, newer])
-    left = clean(data, 0, Terms(last, NOW, RETENTION), keep_empty=True)
+    left = left_of(data, last, 0, keep_empty=True)
     assert left.payload is not None
     header.check_crc(left.payload)
     head = header.parse(left.payload)
@@ -138,9 +156,8 @@ def test_an_emptied_batch_keeps_what_others_know_it_by() -> None:
     assert (head.last_offset_delta, head.producer_id, head.producer_epoch) == (1, 7, 2)
     assert (head.base_sequence, head.max_timestamp) == (40, 9)
     assert decode(left.payload, "t", 0, 0) == []
-    again = Terms(last, NOW, RETENTION)
-    assert clean(left.payload, 0, again, keep_empty=True).payload is left.payload
-    assert clean(left.payload, 0, again, keep_empty=False).payload is None
+    assert left_of(left.payload, last, None, keep_empty=True).payload is left.payload
+    assert left_of(left.payload, last, None).payload is None
 
 
 def test_a_date_of_the_log_stays() -> None:
@@ -148,19 +165,32 @@ def test_a_date_of_the_log_stays() -> None:
         encode([(5, b"a", b"1", ()), (9, b"b", b"2", ())]), 1_000_000
     )
     last, _ = seen([data, encode([(6, b"a", b"3", ())])])
-    left = clean(data, 0, Terms(last, NOW, RETENTION), keep_empty=False)
+    left = left_of(data, last, 0)
     assert read(left.payload, 0) == [(1, Own(1_000_000, b"b", b"2"))]
     plain = bytearray(left.payload or b"")
     plain[22] &= ~header.TIMESTAMP_TYPE_BIT
     assert decode(bytes(plain), "t", 0, 0, check_crcs=False)[0].timestamp == 9
 
 
-def test_a_marker_of_a_transaction_is_left_alone() -> None:
-    data = bytearray(encode([(5, b"a", b"1", ())]))
-    data[22] |= header.CONTROL_BIT
-    last, _ = seen([bytes(data), encode([(6, b"a", b"3", ())])])
-    kept = bytes(data)
-    assert clean(kept, 0, Terms(last, NOW, RETENTION), keep_empty=False).payload is kept
+@pytest.mark.parametrize("keep_empty", [False, True])
+def test_whether_a_batch_stays_is_known_before_it_is_read_again(keep_empty: bool) -> None:
+    """Also of markers of transactions, which stay whole, and of batches that are empty."""
+    marker = bytearray(encode([(5, b"a", b"1", ())]))
+    marker[22] |= header.CONTROL_BIT
+    gone, other = encode([(6, b"a", b"3", ())]), encode([(6, None, b"3", ())])
+    empty = left_of(gone, seen([gone, gone])[0], 0, keep_empty=True).payload
+    assert empty is not None
+    batches = [bytes(marker), gone, other, empty, encode([(7, b"a", b"4", ())])]
+    last, _ = seen(batches)
+    lefts = [
+        left_of(data, last, number, keep_empty=keep_empty).payload
+        for number, data in enumerate(batches)
+    ]
+    assert lefts[0] is batches[0]
+    assert lefts[-1] is batches[-1]
+    assert [left is not None for left in lefts] == [True, *3 * [keep_empty], True]
+    for number, left in enumerate(lefts):
+        assert last.stays(number, keep_empty=keep_empty) == (left is not None)
 
 
 @pytest.mark.parametrize("at", [61, 65])
@@ -168,18 +198,48 @@ def test_a_batch_that_cannot_be_read_says_so(at: int) -> None:
     data = bytearray(encode([(5, b"key", b"value" * 9, ())]))
     data[at] ^= 0x5A
     with pytest.raises(CorruptRecord, match="offset 77"):
-        LastOffsets(0).see(bytes(data), 77)
+        LastRecords().see(bytes(data), 77)
 
 
 def test_offsets_that_a_batch_lies_about_harm_no_other() -> None:
     good = encode([(5, b"a", b"1", ()), (5, b"b", b"1", ())])
-    bad = bytearray(encode([(5, b"c", b"1", ())]))
-    bad[64] = 0x7E  # the record's own offset delta: 63
-    last, bases = seen([good, bytes(bad)])
-    terms = Terms(last, NOW, RETENTION)
-    assert len(read(clean(good, 0, terms, keep_empty=False).payload, 0)) == 2
-    with pytest.raises(CorruptRecord):
-        clean(bytes(bad), bases[1], terms, keep_empty=False)
+    patched = bytearray(encode([(5, b"c", b"1", ())]))
+    patched[64] = 0x7E  # the record's own offset delta: 63
+    bad = bytes(patched)
+    last, _ = seen([good, bad, good])
+    assert left_of(good, last, 0).payload is None
+    assert left_of(bad, last, 1).payload is bad
+    assert left_of(good, last, 2).payload is good
+
+
+def test_gaps_between_offsets_do_not_count() -> None:
+    """A batch that was cleaned elsewhere, and then written here as it was."""
+    whole = encode([(5, b"%d" % n, b"1", ()) for n in range(6)])
+    last, _ = seen([whole, encode([(5, b"%d" % n, b"2", ()) for n in range(0, 6, 2)])])
+    holed = left_of(whole, last, 0).payload
+    assert holed is not None
+    last, _ = seen([holed, encode([(5, b"3", b"3", ())])])
+    assert [offset for offset, _ in read(left_of(holed, last, 0).payload, 0)] == [1, 5]
+
+
+@pytest.mark.parametrize("size", [4, 40, 4_000])
+def test_what_is_remembered_is_counted(size: int) -> None:
+    """While the map grows, and when it has: by what Python itself has allocated."""
+    last, batches = LastRecords(), 400
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(batches):
+            keys = [b"%0*d" % (size, number * 20 + i) for i in range(20)]
+            data = encode([(5, key, b"", ()) for key in keys])
+            expected = last.bytes_with(20)
+            tracemalloc.reset_peak()
+            last.see(data, 20 * number)
+            used, peak = tracemalloc.get_traced_memory()
+            assert peak - before < expected + 4 * len(data) + 65_536
+        assert 0.4 * last.bytes_with(0) < used - before
+    finally:
+        tracemalloc.stop()
 
 
 def test_which_records_have_no_key() -> None:

@@ -12,6 +12,7 @@ from redis.exceptions import AskError, MovedError, ResponseError, TryAgainError
 
 from partstream.errors import OutcomeUnknown, StoreUnavailable
 from partstream.store.courses import Courses
+from partstream.store.link import ignore
 from partstream.store.node import Node
 from partstream.store.router import Router
 
@@ -28,19 +29,25 @@ class FakeLink:
         self.owed.append(asyncio.get_running_loop().create_future())
         return self.owed[-1]
 
+    def submit_asking(self, *command: Any) -> asyncio.Future[Any]:
+        ignore(self.submit("ASKING"))
+        return self.submit(*command)
+
 
 class FakeNode:
-    """A server; its link is open unless it is `away`."""
+    """A server; its link is open unless it is `away`, and cannot be opened if it is `dead`."""
 
     def __init__(self) -> None:
         self.open = FakeLink()
-        self.away = False
+        self.away = self.dead = False
 
     @property
     def ready(self) -> FakeLink | None:
         return None if self.away else self.open
 
     async def link(self) -> FakeLink:
+        if self.dead:
+            raise StoreUnavailable("dead")
         self.away = False
         return self.open
 
@@ -128,6 +135,18 @@ async def test_the_owner_is_asked_again_after_a_failure(failure: Exception) -> N
     courses.submit("k", 1)
     await answer(router.other.open, "+OK", failure)
     courses.submit("k", 1)
+    assert router.owner.open.sent == [(1,), (1,)]
+
+
+async def test_the_owner_is_asked_again_if_the_other_is_gone() -> None:
+    courses, router = made()
+    courses.submit("k", 1)
+    router.other.away = router.other.dead = True
+    await answer(router.owner.open, ask())
+    assert courses.submit("k", 1) is None
+    with pytest.raises(StoreUnavailable):
+        await courses.ready("k")
+    assert courses.submit("k", 1)
     assert router.owner.open.sent == [(1,), (1,)]
 
 

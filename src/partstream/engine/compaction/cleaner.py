@@ -5,28 +5,52 @@ What one round does is in `cleaning`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
+from enum import Enum, auto
 from functools import partial
+from typing import NamedTuple
 
-from partstream.engine.compaction.cleaning import Cleaning, finish, trim
-from partstream.engine.compaction.output import Overtaken, empty
+from partstream.engine.compaction.cleaning import Cleaning
+from partstream.engine.compaction.output import NOBODY, Overtaken, empty, finish, trim
 from partstream.engine.compaction.pace import Watcher
-from partstream.engine.compaction.plan import Look, is_due, plan
-from partstream.engine.compaction.state import first_dirty, look_at, segments_of
+from partstream.engine.compaction.plan import Look, Plan, is_due, plan, rows_to_read
+from partstream.engine.compaction.state import earliest_dirty, look_at, segments_of
 from partstream.engine.partition import Partition, Topic
-from partstream.engine.reading import read_entries
 from partstream.errors import InvalidConfig, PartstreamError
 from partstream.model import Compacted, CompactionProgress
 from partstream.store.store import Store
 
 _logger = logging.getLogger(__name__)
 
-_LEFT_ENTRIES = 4
+_BUSY_S = 0.1
+"""How often to look whether another cleaner has ended: its token tells it, and nothing rings."""
 
 OnProgress = Callable[[int, CompactionProgress], None]
 """Called with the number of a partition and how far its cleaning is."""
+
+
+class _Then(Enum):
+    """What there is to do for a partition after a round."""
+
+    NOTHING = auto()
+    MORE = auto()
+    """There was more than one round can do."""
+    WAIT = auto()
+    """Another cleaner is at it, or something came in between: it has to be looked at again."""
+
+
+class _Round(NamedTuple):
+    """What one round did."""
+
+    then: _Then
+    cleanings: int
+    """How often the partition had been cleaned before."""
+    plan: Plan | None = None
+    """What there was to do, as far as it was looked for."""
+    done: Compacted | None = None
 
 
 async def upkeep(
@@ -55,40 +79,51 @@ async def upkeep(
             has to go before the partition can be cleaned, as in Kafka.
         PartstreamError: the store failed; nothing is lost.
     """
+    return (await _rounds(store, topic, partition, watcher, force=force)).done
+
+
+async def _rounds(
+    store: Store, topic: Topic, partition: Partition, watcher: Watcher | None, *, force: bool
+) -> _Round:
+    """As many rounds as it takes; what they did together, and what came after the last."""
     whole: Compacted | None = None
     while True:
-        done, more = await _round(store, topic, partition, watcher, force=force)
-        whole = _sum(whole, done)
-        if not more:
-            return whole
+        last = await _round(store, topic, partition, watcher, force=force)
+        whole = _sum(whole, last.done)
+        if last.then is not _Then.MORE:
+            return last._replace(done=whole)
         force = True
 
 
 async def _round(
     store: Store, topic: Topic, partition: Partition, watcher: Watcher | None, *, force: bool
-) -> tuple[Compacted | None, bool]:
-    """Clean as much as can be cleaned in one go; what was done, and whether there is more."""
-    look = await look_at(store, partition)
+) -> _Round:
+    """Clean as much as can be cleaned in one go."""
+    look = await look_at(store, partition, topic.config.min_compaction_lag_ms)
+    nothing = _Round(_Then.NOTHING, look.cleanings)
     if look.is_being_cleaned:
-        return None, False
+        return nothing._replace(then=_Then.WAIT)
     if look.cleaner:
         await _clear(store, partition, look)
     if not topic.config.compacts:
-        return None, False
-    segments = await segments_of(store, partition)
+        return nothing
+    segments = await segments_of(store, partition, rows_to_read())
     if not segments or segments[0].end != look.start:
-        return None, False  # retention was quicker; the next sweep sees how things are
-    intended = plan(look, segments, topic.config)
+        return nothing._replace(then=_Then.WAIT)  # retention was quicker
+    intended = plan(look, segments)
     store.observer.dirty_known(partition.topic, partition.index, intended.ratio)
     due = force and bool(intended.dirty_bytes)
     if not due:
-        first = await first_dirty(store, partition, intended, topic)
-        due = is_due(intended, look, topic.config, first)
+        earliest = await earliest_dirty(store, partition, intended, look, topic.config)
+        due = is_due(intended, look, topic.config, earliest)
     if not due:
-        return None, False
+        return nothing._replace(plan=intended)
     work = Cleaning(store, topic, partition, look, intended, watcher=watcher)
     done = await _done(store, partition, work)
-    return done, done is not None and done.boundary < intended.reach
+    if done is None:
+        return nothing._replace(then=_Then.WAIT)
+    then = _Then.MORE if done.boundary < intended.reach else _Then.NOTHING
+    return _Round(then, look.cleanings, intended, done)
 
 
 async def _done(store: Store, partition: Partition, work: Cleaning) -> Compacted | None:
@@ -96,8 +131,8 @@ async def _done(store: Store, partition: Partition, work: Cleaning) -> Compacted
     began = time.monotonic()
     try:
         done = await work.run()
-    except Overtaken:
-        _logger.info("cleaning %s was given up: another cleaner or a failover came", partition)
+    except Overtaken as reason:
+        _logger.info("cleaning %s was given up: %s", partition, reason)
         return None
     except PartstreamError as error:
         store.observer.cleaning_failed(partition.topic, partition.index, type(error).__name__)
@@ -130,6 +165,9 @@ async def compact(
 ) -> dict[int, Compacted | None]:
     """Clean every partition of a topic, due or not; partition -> what was done.
 
+    Where another cleaner is at it, it is waited for, and what it leaves is done then; one that has
+    died is waited for as long as its lease lasts. None: there was nothing to clean.
+
     Raises:
         InvalidConfig: the topic is not compacted.
         PartstreamError: as `upkeep`.
@@ -139,18 +177,39 @@ async def compact(
             f"topic {topic.name!r} is not compacted: its cleanup.policy is "
             f"{topic.config.cleanup_policy!r}"
         )
-    done: dict[int, Compacted | None] = {}
-    for partition in topic.partitions:
-        number = partition.index
-        watcher = None if on_progress is None else partial(on_progress, number)
-        done[number] = await upkeep(store, topic, partition, force=True, watcher=watcher)
+    done: dict[int, Compacted | None] = {partition.index: None for partition in topic.partitions}
+    left, waited = list(topic.partitions), dict[int, int]()
+    while left:
+        busy = list[Partition]()
+        for partition in left:
+            number = partition.index
+            watcher = None if on_progress is None else partial(on_progress, number)
+            last = await _rounds(store, topic, partition, watcher, force=True)
+            done[number] = _sum(done[number], last.done)
+            if last.then is _Then.WAIT:
+                busy.append(partition)
+                waited.setdefault(number, last.cleanings)
+                if watcher is not None:
+                    watcher(CompactionProgress("waiting", 0, 0))
+            elif done[number] is None and last.cleanings > waited.get(number, last.cleanings):
+                done[number] = _by_another(last.plan)
+        if len(busy) == len(left):
+            await asyncio.sleep(_BUSY_S)
+        left = busy
     return done
+
+
+def _by_another(found: Plan | None) -> Compacted | None:
+    """What another cleaner has left, if nothing more can be cleaned now."""
+    if found is None:
+        return None
+    size = found.clean_bytes
+    return Compacted(found.begin, 0, 0, size, size, found.ratio, by_another=True)
 
 
 async def _clear(store: Store, partition: Partition, look: Look) -> None:
     """Remove what a cleaner that died has left: half of a result, or entries that it replaced."""
-    log = partition.keys.log
-    while left := await read_entries(store, log, 0, _LEFT_ENTRIES, until=look.boundary):
-        await trim(store, partition, left[-1].next_offset)
-    await empty(store, partition, look.cleanings, "")
-    await finish(store, partition, "")
+    while await trim(store, partition, NOBODY, None):
+        pass
+    await empty(store, partition, look.cleanings, NOBODY)
+    await finish(store, partition, NOBODY)

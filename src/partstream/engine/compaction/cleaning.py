@@ -9,69 +9,48 @@ a cleaner that was frozen and wakes up is refused.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import aclosing, suppress
 from struct import Struct
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from partstream.engine.compaction.output import Output, Overtaken, empty
+from partstream.engine.compaction.dirty import Dirty, Run
+from partstream.engine.compaction.output import Output, Overtaken, empty, finish, trim
 from partstream.engine.compaction.pace import Pace, Watcher
-from partstream.engine.compaction.plan import Look, Plan, Segment, index_rows
+from partstream.engine.compaction.plan import Look, Plan, rows_to_read
+from partstream.engine.compaction.source import (
+    READ_BYTES,
+    READ_ENTRIES,
+    Request,
+    batches_of,
+    read_ahead,
+)
 from partstream.engine.compaction.state import segments_of
 from partstream.engine.partition import Partition, Topic
 from partstream.engine.reading import StoredBatch, read_entries
 from partstream.errors import PartstreamError
 from partstream.model import Compacted
 from partstream.records import header
-from partstream.records.cleaning import (
-    NEVER,
-    Cleaned,
-    LastOffsets,
-    Seen,
-    Terms,
-    clean,
-    has_producer,
-)
-from partstream.store.scripts import Script
+from partstream.records.cleaning import NEVER, Cleaned, LastRecords, Terms, clean
 from partstream.store.store import Store
-
-_TRIM = Script("clean/trim")
-_FINISH = Script("clean/finish")
 
 _LEASE_MS = 30_000
 """A cleaner that has not been heard of for so long is dead."""
-_READ_BYTES = 256 * 1024
+_MOST_BYTES = 128 * 1024 * 1024
+_LEAST_BYTES = 32 * 1024 * 1024
+"""What a cleaner may remember: as much as the dirty part has, but within these. If its keys are
+more, they take several rounds."""
+_GAP_BYTES = 32 * 1024
+"""To read so much takes no longer than to ask once more."""
 _TRIM_BYTES = 4 * 1024 * 1024
 _TRIM_ENTRIES = 1_000
 _PRODUCERS_A_CALL = 500
-_MOST_KEYS = 1 << 20
-"""Keys that are remembered at a time, in about 200 MB. More of them take several rounds."""
 _PACE = 10_000
 _LAST_END = Struct(">q")
 _LAST_END_AT = 18
 
 T = TypeVar("T")
-
-
-async def trim(store: Store, partition: Partition, offset: int) -> None:
-    """Drop entries of the log that end at or below an offset and stand, cleaned, elsewhere."""
-    keys = partition.keys
-    await store.run(_TRIM, [keys.log, keys.state], [partition.topic_id, offset], idempotent=True)
-
-
-async def finish(store: Store, partition: Partition, token: str) -> None:
-    """Say that nobody cleans; without a token, in the place of one whose lease is over."""
-    await store.run(_FINISH, [partition.keys.state], [partition.topic_id, token], idempotent=True)
-
-
-class _Dirty(NamedTuple):
-    """What is remembered of a batch between the two readings."""
-
-    base: int
-    end: int
-    size: int
-    seen: Seen
 
 
 class Cleaning:
@@ -88,82 +67,82 @@ class Cleaning:
         watcher: Watcher | None,
     ) -> None:
         self._store = store
-        self._topic = topic
         self._partition = partition
         self._look = look
         self._plan = intended
         self._pace = Pace(intended, watcher)
-        self._output = Output(store, partition, look.cleanings, _LEASE_MS)
-        self._held = partition.keys.cleaned(look.cleanings)
+        self._output = Output(
+            store,
+            partition,
+            look.cleanings,
+            segment_bytes=topic.config.segment_bytes,
+            lease_ms=_LEASE_MS,
+        )
+        self._last = LastRecords()
+        self._terms = Terms(self._last, look.now, topic.config.delete_retention_ms)
+        self._dirty = Dirty(intended.begin)
+        self._producers_ends: Collection[int] = ()
         self._read = self._kept = 0
         self._horizon = NEVER
 
     async def run(self) -> Compacted | None:
+        """Do it; None if another one is at it.
+
+        Raises:
+            Overtaken: something came in between; it is as if nothing had been done.
+            PartstreamError: the store failed, or a batch cannot be read.
+        """
         try:
             return await self._run() if await self._output.begin() else None
-        except asyncio.CancelledError:
+        except BaseException:
             await self._output.leave()
             raise
 
     async def _run(self) -> Compacted:
+        store, partition, lease = self._store, self._partition, self._output.lease
         cleanings = self._look.cleanings
         try:
             await self._output.clear()
-            last, dirty = await self._read_keys()
-            end = dirty[-1].end if dirty else self._plan.begin
-            await self._write(last, dirty, end)
-            before, after = await self._swap(end)
+            await self._read_keys()
+            await self._write()
+            before, after = await self._swap()
         except (PartstreamError, Overtaken):
             with suppress(PartstreamError):
-                if await empty(self._store, self._partition, cleanings, self._output.token):
-                    await finish(self._store, self._partition, self._output.token)
+                if await empty(store, partition, cleanings, lease):
+                    await finish(store, partition, lease)
             raise
-        # If one of these fails the token stays, and whoever finds it too old does the rest.
-        await self._trim(dirty)
-        await empty(self._store, self._partition, cleanings + 1, self._output.token)
-        await finish(self._store, self._partition, self._output.token)
-        return Compacted(end, self._read, self._kept, before, after, self._plan.ratio)
+        # If one of these fails the token stays, and whoever finds it does the rest.
+        await self._trim()
+        await empty(store, partition, cleanings + 1, lease)
+        await finish(store, partition, lease)
+        end, ratio = self._dirty.end, self._plan.ratio
+        return Compacted(end, self._read, self._kept, before, after, ratio)
 
     # Reading.
 
-    async def _read_keys(self) -> tuple[LastOffsets, list[_Dirty]]:
-        """The dirty part's keys, and its batches without their bytes."""
-        intended = self._plan
-        last, dirty, whole = LastOffsets(intended.begin), list[_Dirty](), 0
-        segment_ends = {segment.end for segment in intended.dirty}
-        async for stored in self._entries(self._partition.keys.log, intended.begin, intended.dirty):
-            if not dirty:
-                # Below the log's start, if that lies within a batch.
-                last = LastOffsets(stored.base_offset)
-            seen = self._readable(stored, last.see)
-            self._read += seen.records
-            size = len(stored.payload)
-            dirty.append(_Dirty(stored.base_offset, stored.next_offset, size, seen))
-            if stored.next_offset in segment_ends:
-                whole = len(dirty)
-                if len(last) >= _MOST_KEYS:
+    async def _read_keys(self) -> None:
+        """The dirty part's keys, as far as there is room for them."""
+        intended, dirty, last = self._plan, self._dirty, self._last
+        room = min(_MOST_BYTES, max(_LEAST_BYTES, intended.dirty_bytes))
+        async with aclosing(
+            batches_of(
+                self._store,
+                self._partition.keys.log,
+                intended.edge,
+                intended.dirty,
+                intended.begin,
+            )
+        ) as batches:
+            async for stored in batches:
+                if dirty and last.bytes_with(stored.next_offset - stored.base_offset) > room:
                     break
-            await self._step("reading", size)
-        del dirty[whole:]
+                self._read += self._readable(stored, last.see).record_count
+                dirty.add(stored.next_offset, len(stored.payload))
+                await self._step("reading", len(stored.payload))
         if intended.dirty and not dirty:
-            raise Overtaken
-        for _ in last.mark(_PACE):
-            await self._step("reading", 0)
-        return last, dirty
+            raise Overtaken("records were deleted")
 
-    async def _entries(
-        self, key: str, begin: int, segments: Sequence[Segment]
-    ) -> AsyncIterator[StoredBatch]:
-        """Batches of whole segments, a bounded number of bytes at a time."""
-        for segment in segments:
-            count = max(1, _READ_BYTES // max(1, segment.largest))
-            while begin < segment.end:
-                batches = await read_entries(self._store, key, begin, count, until=segment.end)
-                for stored in batches:
-                    yield stored
-                begin = batches[-1].next_offset if len(batches) == count else segment.end
-
-    async def _producers_ends(self) -> set[int]:
+    async def _find_producers(self) -> set[int]:
         """Where the last batch of each producer ends, as far as producers are remembered."""
         key, cursor, ends = self._partition.keys.producers, b"0", set[int]()
         while True:
@@ -188,50 +167,71 @@ class Cleaning:
 
     # Writing.
 
-    async def _write(self, last: LastOffsets, dirty: Sequence[_Dirty], end: int) -> None:
+    async def _write(self) -> None:
         """Write what stays into the stream beside."""
-        keys, intended = self._partition.keys, self._plan
-        terms = Terms(last, self._look.now, self._topic.config.delete_retention_ms)
-        ends = await self._producers_ends()
-        async for stored in self._entries(self._held, intended.start, intended.clean):
-            self._read += header.parse(stored.payload).record_count
-            await self._clean(stored, terms, stored.next_offset == end, ends)
-        at = 0
-        while at < len(dirty):
-            first, size = at, 0
-            while at < len(dirty) and size < _READ_BYTES and _stays(dirty[at], last, end, ends):
-                size += dirty[at].size
-                at += 1
-            if at == first:  # nothing of it stays: it is not even read again
-                await self._step("writing", dirty[at].size)
-                at += 1
-                continue
-            batches = await read_entries(
-                self._store, keys.log, dirty[first].base, at - first, until=dirty[at - 1].end
-            )
-            if len(batches) != at - first:
-                raise Overtaken  # records were deleted, or taken back
-            for one, stored in zip(dirty[first:at], batches, strict=True):
-                if not one.seen.buries and last.staying(one.base, one.end) == one.seen.records > 0:
-                    left = Cleaned(stored.payload, one.seen.records, latest=one.seen.latest)
-                    await self._keep(stored, left)
-                else:
-                    await self._clean(stored, terms, one.end == end, ends)
+        intended, keys = self._plan, self._partition.keys
+        self._producers_ends = await self._find_producers()
+        for _ in self._last.mark(_PACE):
+            await self._step("reading", 0)
+        for _ in self._dirty.decide(self._stays, _PACE):
+            await self._step("reading", 0)
+        held = keys.cleaned(self._look.cleanings)
+        async with aclosing(
+            batches_of(self._store, held, intended.below, intended.clean, intended.start)
+        ) as batches:
+            async for stored in batches:
+                head = self._readable(stored, _parsed)
+                self._read += head.record_count
+                await self._clean(stored, None, produced=head.producer_id >= 0)
+        async with aclosing(self._runs()) as runs:
+            async for run, stored_batches in runs:
+                await self._step("writing", run.skipped)
+                for number, stored in enumerate(stored_batches, run.first):
+                    if self._dirty.stays(number):
+                        produced = self._last.is_produced(number)
+                        await self._clean(stored, number, produced=produced)
+                    else:
+                        await self._step("writing", len(stored.payload))
         await self._output.flush()
 
-    async def _clean(
-        self, stored: StoredBatch, terms: Terms, is_last: bool, ends: Collection[int]
-    ) -> None:
-        """Keep what stays of one batch. The last one stays for where it ends, even if empty."""
-        keep_empty = is_last or (stored.next_offset in ends and has_producer(stored.payload))
-        await self._keep(
-            stored,
-            self._readable(
-                stored, lambda batch, base: clean(batch, base, terms, keep_empty=keep_empty)
-            ),
-        )
+    async def _runs(self) -> AsyncGenerator[tuple[Run, list[StoredBatch]], None]:
+        """What stays of the dirty part; the rest is not even read again."""
+        waiting = deque[Run]()
+        runs = self._dirty.runs(size=READ_BYTES, batches=READ_ENTRIES, gap=_GAP_BYTES)
 
-    async def _keep(self, stored: StoredBatch, left: Cleaned) -> None:
+        def following(_: Sequence[StoredBatch]) -> Request | None:
+            run = next(runs, None)
+            if run is None:
+                return None
+            waiting.append(run)
+            return Request(run.begin, run.end, run.after - run.first)
+
+        async with aclosing(
+            read_ahead(self._store, self._partition.keys.log, following)
+        ) as answers:
+            async for batches in answers:
+                run = waiting.popleft()
+                if len(batches) != run.after - run.first:
+                    raise Overtaken("records were deleted, or a failover has taken them back")
+                yield run, batches
+
+    def _stays(self, number: int, end: int) -> bool:
+        keep_empty = self._keeps_empty(end, produced=self._last.is_produced(number))
+        return self._last.stays(number, keep_empty=keep_empty)
+
+    def _keeps_empty(self, end: int, *, produced: bool) -> bool:
+        """Whether a batch stays for what its header says: where the part ends, and the last of
+        each producer."""
+        return end == self._dirty.end or (produced and end in self._producers_ends)
+
+    async def _clean(self, stored: StoredBatch, number: int | None, *, produced: bool) -> None:
+        """Keep what stays of one batch."""
+        keep_empty = self._keeps_empty(stored.next_offset, produced=produced)
+
+        def cleaned(payload: bytes, base_offset: int) -> Cleaned:
+            return clean(payload, base_offset, self._terms, number=number, keep_empty=keep_empty)
+
+        left = self._readable(stored, cleaned)
         self._kept += left.records
         if left.horizon != NEVER:
             self._horizon = min(left.horizon, self._horizon) if self._horizon >= 0 else left.horizon
@@ -245,34 +245,47 @@ class Cleaning:
 
     # Putting it in place.
 
-    async def _swap(self, end: int) -> tuple[int, int]:
+    async def _swap(self) -> tuple[int, int]:
         """Put it in place; bytes of the cleaned part before and after."""
+        end = self._dirty.end
         while True:
-            segments = await segments_of(self._store, self._partition)
-            edge = next((segment for segment in segments if segment.end == end), None)
-            if edge is None:
-                raise Overtaken
-            start, before = segments[0].end, edge.size - segments[0].size
-            made = index_rows(self._output.kept, start, edge.size, self._topic.config.segment_bytes)
-            made_members = {member.encode() for _, member in made.rows}
-            old = [
-                segment.member
-                for segment in segments
-                if segment.end <= end and segment.member not in made_members
-            ]
-            if await self._output.swap(self._look, (start, end), old, made, horizon=self._horizon):
-                return before, edge.size - made.base
+            segments = await segments_of(self._store, self._partition, rows_to_read())
+            old = [segment for segment in segments if segment.end <= end]
+            if not old:
+                raise Overtaken("records were deleted")
+            # The round may end within a segment. Then it ends one of its own.
+            end_size = old[-1].size + self._dirty.bytes_behind(old[-1].end)
+            start, before = old[0].end, end_size - old[0].size
+            made = self._output.rows.made(start, await self._cut(start), end_size)
+            members = {member.encode() for _, member in made.rows}
+            going = [segment.member for segment in old if segment.member not in members]
+            if await self._output.swap(
+                self._look, (start, end), going, made, horizon=self._horizon
+            ):
+                return before, end_size - made.base
 
-    async def _trim(self, dirty: Sequence[_Dirty]) -> None:
-        """Free what the cleaned part stands for now, a bounded amount at a time."""
-        size = entries = 0
-        for place, one in enumerate(dirty):
-            size, entries = size + one.size, entries + 1
-            if size >= _TRIM_BYTES or entries >= _TRIM_ENTRIES or place == len(dirty) - 1:
-                await trim(self._store, self._partition, one.end)
-                await self._step("trimming", size)
-                size = entries = 0
+    async def _cut(self, start: int) -> int:
+        """Bytes of what was written below the log's start, in the row that this lies in."""
+        if start == self._plan.start:
+            return 0
+        begin, largest = self._output.rows.below(start)
+        spare, cut = self._partition.keys.spare(self._look.cleanings), 0
+        entries = max(1, min(READ_ENTRIES, READ_BYTES // largest))
+        while begin < start:
+            batches = await read_entries(self._store, spare, begin, entries, until=start)
+            cut += sum(len(stored.payload) for stored in batches)
+            begin = batches[-1].next_offset if len(batches) == entries else start
+        return cut
+
+    async def _trim(self) -> None:
+        """Free what the cleaned part stands for now, a bounded amount at a time.
+
+        Each step is a sign of life by itself: what `renew` looks at was left to the swap.
+        """
+        for offset, size in self._dirty.steps(size=_TRIM_BYTES, batches=_TRIM_ENTRIES):
+            await trim(self._store, self._partition, self._output.lease, offset)
+            await self._pace.step("trimming", size)
 
 
-def _stays(one: _Dirty, last: LastOffsets, end: int, ends: Collection[int]) -> bool:
-    return one.end == end or one.end in ends or last.staying(one.base, one.end) > 0
+def _parsed(batch: bytes, _: int) -> header.BatchHeader:
+    return header.parse(batch)

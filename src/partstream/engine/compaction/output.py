@@ -6,8 +6,11 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from partstream.engine.compaction.plan import Kept, Look, Rows
+from partstream.engine.compaction import plan
+from partstream.engine.compaction.plan import Look
+from partstream.engine.compaction.rows import RowMaker, Rows
 from partstream.engine.partition import Partition
 from partstream.engine.reading import StoredBatch
 from partstream.errors import PartstreamError
@@ -20,6 +23,8 @@ _ADD = Script("clean/add")
 _SWAP = Script("clean/swap")
 _LEAVE = Script("clean/leave")
 _EMPTY = Script("clean/empty")
+_TRIM = Script("clean/trim")
+_FINISH = Script("clean/finish")
 _DROPPED_A_CALL = 100
 _BYTES_A_CALL = 128 * 1024
 _ENTRIES_A_CALL = 256
@@ -29,10 +34,25 @@ _logger = logging.getLogger(__name__)
 
 
 class Overtaken(Exception):
-    """Another cleaner has taken over, or a failover has taken back what was written."""
+    """Something came in between, and says what: what was read or written is no longer true."""
 
 
-async def empty(store: Store, partition: Partition, cleanings: int, token: str) -> bool:
+_TAKEN = "another cleaner has taken over, or a failover has taken back what was written"
+
+
+class Lease(NamedTuple):
+    """Under what a step of a cleaner is done."""
+
+    token: str
+    ms: int
+    """So long nobody else may clean from then on."""
+
+
+NOBODY = Lease("", 0)
+"""For what is done in the place of a cleaner whose lease is over."""
+
+
+async def empty(store: Store, partition: Partition, cleanings: int, lease: Lease) -> bool:
     """Empty the stream that is not in use, in steps; False if it is not for this cleaner to do."""
     keys = partition.keys
     left = 1
@@ -40,32 +60,72 @@ async def empty(store: Store, partition: Partition, cleanings: int, token: str) 
         left = await store.run(
             _EMPTY,
             [keys.state, keys.spare(cleanings)],
-            [partition.topic_id, token, cleanings, _DROPPED_A_CALL],
+            [partition.topic_id, lease.token, cleanings, _DROPPED_A_CALL, lease.ms],
             idempotent=True,
         )
     return left == 0
 
 
+async def trim(store: Store, partition: Partition, lease: Lease, offset: int | None) -> int:
+    """Drop entries of the log that stand, cleaned, elsewhere.
+
+    Args:
+        store: where the partition is.
+        partition: the partition.
+        lease: of the one who cleans.
+        offset: those that end there or below; None for all, in steps: until it returns 0.
+    """
+    keys = partition.keys
+    gone: int = await store.run(
+        _TRIM,
+        [keys.log, keys.state],
+        [
+            partition.topic_id,
+            "" if offset is None else offset,
+            _DROPPED_A_CALL,
+            lease.token,
+            lease.ms,
+        ],
+        idempotent=True,
+    )
+    return gone
+
+
+async def finish(store: Store, partition: Partition, lease: Lease) -> None:
+    """Say that nobody cleans."""
+    await store.run(
+        _FINISH, [partition.keys.state], [partition.topic_id, lease.token], idempotent=True
+    )
+
+
 class Output:
     """What one cleaning writes, under its token."""
 
-    def __init__(self, store: Store, partition: Partition, cleanings: int, lease_ms: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        partition: Partition,
+        cleanings: int,
+        *,
+        segment_bytes: int,
+        lease_ms: int,
+    ) -> None:
         """Nothing is done before `begin`.
 
         Args:
             store: where the partition is.
             partition: the partition.
             cleanings: how often it was cleaned before.
+            segment_bytes: how large a segment of the result may be.
             lease_ms: so long nobody else may clean it if this one falls silent.
         """
-        self.token = uuid.uuid4().hex
-        self.kept: list[Kept] = []
-        """Every entry, in order."""
+        self.lease = Lease(uuid.uuid4().hex, lease_ms)
+        self.rows = RowMaker(segment_bytes, plan.MOST_SEGMENTS)
+        """Of every entry that was added."""
         self._store = store
         self._partition = partition
         self._cleanings = cleanings
         self._spare = partition.keys.spare(cleanings)
-        self._lease_ms = lease_ms
         self._waiting: list[str | bytes] = []
         self._waiting_bytes = 0
         self._added = 0
@@ -75,7 +135,7 @@ class Output:
         begun = await self._store.run(
             _BEGIN,
             [self._partition.keys.state],
-            [self._partition.topic_id, self.token, self._lease_ms, self._cleanings],
+            [self._partition.topic_id, *self.lease, self._cleanings],
             idempotent=True,
         )
         return bool(begun)
@@ -88,7 +148,7 @@ class Output:
                 await self._store.run(
                     _LEAVE,
                     [self._partition.keys.state],
-                    [self._partition.topic_id, self.token],
+                    [self._partition.topic_id, self.lease.token],
                     idempotent=True,
                 )
         except (PartstreamError, TimeoutError) as error:
@@ -102,14 +162,14 @@ class Output:
         Raises:
             Overtaken: as it says.
         """
-        if not await empty(self._store, self._partition, self._cleanings, self.token):
-            raise Overtaken
+        if not await empty(self._store, self._partition, self._cleanings, self.lease):
+            raise Overtaken(_TAKEN)
 
     async def add(self, stored: StoredBatch, payload: bytes, latest: int) -> None:
         """Write what is left of a batch, under its own end and epoch."""
         time = "" if stored.append_time is None else str(stored.append_time)
         latest = latest if stored.append_time is None else stored.append_time
-        self.kept.append(Kept(stored.next_offset, len(payload), latest))
+        self.rows.add(stored.next_offset, len(payload), latest)
         self._waiting += f"{stored.next_offset}-{stored.leader_epoch}", payload, time
         self._waiting_bytes += len(payload)
         if self._waiting_bytes >= _BYTES_A_CALL or len(self._waiting) >= 3 * _ENTRIES_A_CALL:
@@ -135,11 +195,11 @@ class Output:
         there = await self._store.run(
             _ADD,
             [keys.state, self._spare],
-            [self._partition.topic_id, self.token, self._lease_ms, self._added, *waiting],
+            [self._partition.topic_id, *self.lease, self._added, *waiting],
             idempotent=True,
         )
         if there < 0:
-            raise Overtaken
+            raise Overtaken(_TAKEN)
         self._added = there
 
     async def swap(
@@ -169,8 +229,7 @@ class Output:
             [keys.state, keys.index, self._spare],
             [
                 self._partition.topic_id,
-                self.token,
-                self._lease_ms,
+                *self.lease,
                 self._added,
                 start,
                 look.epoch,
@@ -185,5 +244,5 @@ class Output:
             idempotent=True,
         )
         if answer < 0:
-            raise Overtaken
+            raise Overtaken(_TAKEN)
         return bool(answer)

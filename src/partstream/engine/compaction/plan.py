@@ -6,7 +6,7 @@ segment on that holds a record younger than min.compaction.lag.ms.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -44,6 +44,10 @@ class Look(NamedTuple):
     cleaner: str
     """Who cleans, or died of it."""
     cleaner_until: int
+    reach: int
+    """Where the last segment ends whose records are all old enough to be cleaned."""
+    reach_size: int
+    """Bytes of the log from its creation up to there."""
 
     @property
     def is_being_cleaned(self) -> bool:
@@ -55,6 +59,8 @@ class Look(NamedTuple):
 class Plan:
     """What a cleaning would do."""
 
+    below: Segment
+    """The row below the log's start."""
     clean: tuple[Segment, ...]
     """Segments that were cleaned before. They are read again: newer records replace theirs."""
     dirty: tuple[Segment, ...]
@@ -69,9 +75,9 @@ class Plan:
     dirty_bytes: int
 
     @property
-    def end(self) -> int:
-        """Up to where the log is clean afterwards."""
-        return self.dirty[-1].end if self.dirty else self.begin
+    def edge(self) -> Segment:
+        """The row at which the dirty part begins."""
+        return self.clean[-1] if self.clean else self.below
 
     @property
     def ratio(self) -> float:
@@ -80,94 +86,44 @@ class Plan:
         return self.dirty_bytes / whole if whole else 0.0
 
 
-def plan(look: Look, segments: Sequence[Segment], config: TopicConfig) -> Plan:
+def rows_to_read() -> int:
+    """So many rows of the index hold all of a cleaned part, and all that is cleaned in one go."""
+    return 2 * MOST_SEGMENTS + 3
+
+
+def plan(look: Look, segments: Sequence[Segment]) -> Plan:
     """What can be cleaned now. The first segment is the row below the log's start."""
     begin = max(look.boundary, look.start)
     below = segments[0]
     clean = [segment for segment in segments[1:] if segment.end <= begin]
-    dirty = list(_cleanable(segments[1 + len(clean) :], look.now, config.min_compaction_lag_ms))
+    dirty = [segment for segment in segments[1 + len(clean) :] if segment.end <= look.reach]
     edge = clean[-1] if clean else below
     return Plan(
+        below=below,
         clean=tuple(clean),
         dirty=tuple(dirty[:MOST_SEGMENTS]),
         start=look.start,
         begin=begin,
-        reach=dirty[-1].end if dirty else begin,
+        reach=look.reach if dirty else begin,
         clean_bytes=edge.size - below.size,
-        dirty_bytes=(dirty[-1].size - edge.size) if dirty else 0,
+        dirty_bytes=(look.reach_size - edge.size) if dirty else 0,
     )
 
 
-def _cleanable(segments: Iterable[Segment], now: int, lag_ms: int) -> Iterable[Segment]:
-    for segment in segments:
-        if lag_ms > 0 and segment.latest > now - lag_ms:
-            return
-        yield segment
-
-
-def is_due(plan: Plan, look: Look, config: TopicConfig, first_dirty: int | None) -> bool:
+def is_due(plan: Plan, look: Look, config: TopicConfig, earliest: int | None) -> bool:
     """Whether it is time.
 
     Args:
         plan: what can be cleaned.
         look: the state of the partition.
         config: its topic's.
-        first_dirty: the first timestamp of what was never cleaned, ms, if max.compaction.lag.ms is
-            set and it is known.
+        earliest: the least of the first timestamps of the segments that were never cleaned, ms, if
+            max.compaction.lag.ms is set and one is known.
     """
     if look.horizon is not None and look.horizon <= look.now and plan.clean:
         return True
     if not plan.dirty_bytes:
         return False
-    if first_dirty is not None and look.now - first_dirty > config.max_compaction_lag_ms:
+    if earliest is not None and look.now - earliest > config.max_compaction_lag_ms:
         return True
     return plan.ratio > config.min_cleanable_dirty_ratio
-
-
-class Kept(NamedTuple):
-    """An entry of the cleaned part."""
-
-    end: int
-    size: int
-    latest: int
-    """Its largest timestamp, ms."""
-
-
-class Rows(NamedTuple):
-    """The index of a cleaned part."""
-
-    base: int
-    """Bytes of the log up to its start, as they are counted from now on."""
-    rows: list[tuple[str, str]]
-    """Score and member of each."""
-
-
-def index_rows(kept: Sequence[Kept], start: int, end_size: int, segment_bytes: int) -> Rows:
-    """Segments for what was kept. What lies behind the boundary need not change.
-
-    Args:
-        kept: entries, in order; those below the start count no more.
-        start: the log's start.
-        end_size: bytes of the log up to the boundary, as they were counted before. They stay, and
-            those below count backwards from there.
-        segment_bytes: how large a segment may be; they are larger if there were too many.
-    """
-    held = [entry for entry in kept if entry.end > start]
-    whole = sum(entry.size for entry in held)
-    size = base = end_size - whole
-    # Two segments that follow one another are larger together than one may be.
-    segment_bytes = max(segment_bytes, 2 * whole // MOST_SEGMENTS)
-    rows = [("-inf", _member(start, base, 0))]
-    latest, largest, begun = -1, 0, size
-    for place, entry in enumerate(held):
-        size += entry.size
-        latest, largest = max(latest, entry.latest), max(largest, entry.size)
-        following = held[place + 1] if place + 1 < len(held) else None
-        if following is None or size - begun + following.size > segment_bytes:
-            rows.append((str(latest), _member(entry.end, size, largest)))
-            largest, begun = 0, size
-    return Rows(base, rows)
-
-
-def _member(end: int, size: int, largest: int) -> str:
-    return f"{end:020d}:{size}:{largest}"

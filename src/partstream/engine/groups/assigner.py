@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 
 from partstream.engine.groups.calls import Claim, GroupCalls
 from partstream.engine.topics import Topics
@@ -43,7 +43,22 @@ class Assigner:
             self._unwatch = lambda: None
             self._unwatch = await self._topics.watch(self._topics_changed)
             self._forget()
-        return self._catalog or await self._read_catalog()
+        return self._catalog or await self.read_catalog()
+
+    async def catalog_with(self, names: Iterable[str]) -> Catalog:
+        """The topics, read anew unless all of these are known here."""
+        catalog = await self.catalog()
+        known = catalog.topics.keys() >= set(names)
+        return catalog if known else await self.read_catalog()
+
+    async def read_catalog(self) -> Catalog:
+        """The topics as they are now."""
+        generation = self._generation
+        topics = await self._topics.all()
+        read = Catalog({name: (t.id, len(t.partitions)) for name, t in topics.items()})
+        if generation == self._generation:
+            self._catalog = read
+        return read
 
     async def assign(self, group_id: str, *, within: float) -> None:
         """See to it that the group's next assignment is made, and wait for it this many seconds."""
@@ -65,14 +80,6 @@ class Assigner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _read_catalog(self) -> Catalog:
-        generation = self._generation
-        topics = await self._topics.all()
-        read = Catalog({name: (t.id, len(t.partitions)) for name, t in topics.items()})
-        if generation == self._generation:
-            self._catalog = read
-        return read
 
     def _forget(self) -> None:
         self._catalog = None
@@ -111,7 +118,7 @@ class Assigner:
                 return
             if isinstance(claim, Claim):
                 # Read anew: an assignment made from old topics would have to be made again.
-                catalog = await self._read_catalog()
+                catalog = await self.read_catalog()
                 made = plan(claim.subscriptions, catalog, claim.targets)
                 await self._calls.settle(group_id, claim, made, catalog.fingerprint)
             else:
@@ -122,7 +129,7 @@ class Assigner:
         if not group.rows:
             self._groups.discard(group_id)
             return
-        catalog = await self._read_catalog()
+        catalog = await self.read_catalog()
         seen = group.fields.get("seen", "")
         if seen == catalog.fingerprint:
             return

@@ -19,7 +19,9 @@ from partstream.errors import (
     from_code,
 )
 from partstream.groups.classic import Group as ClassicGroup
+from partstream.groups.classic import Protocols
 from partstream.groups.consumer import Plan, Step
+from partstream.groups.mixed import decode_supported
 from partstream.groups.requests import HeartbeatRequest
 from partstream.groups.rows import (
     MemberRow,
@@ -49,6 +51,8 @@ WINDOW_MS = 20
 """How long the first change of a group waits for others, so that one assignment serves all."""
 CLAIM_MS = 500
 """How long whoever computes an assignment may take before another may try."""
+NO_UPGRADE: Sequence[str | int] = ("",)
+"""Of a join: a classic group that has members stays one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,15 @@ class Snapshot:
     def type(self) -> str:
         """`consumer` or `classic`."""
         return self.fields["type"]
+
+    def supported(self) -> dict[str, Protocols]:
+        """What those members support that speak the classic protocol."""
+        mark = "c:"
+        return {
+            name.removeprefix(mark): decode_supported(value)
+            for name, value in self.fields.items()
+            if name.startswith(mark)
+        }
 
     def classic(self) -> ClassicGroup:
         """The group, if it is a classic one; without its members, of which nothing is read here."""
@@ -202,27 +215,32 @@ class GroupCalls:
         return _pairs(await self._store.execute("HGETALL", groups, key=groups))
 
     async def join(
-        self, request: HeartbeatRequest, incarnation: int, session_ms: int, max_size: int
+        self,
+        request: HeartbeatRequest,
+        incarnation: int,
+        session_ms: int,
+        max_size: int,
+        upgrade: Sequence[str | int] = NO_UPGRADE,
     ) -> tuple[bool, View]:
-        """Enter a group; also whether this very join was answered before."""
+        """Enter a group; also whether this very join was answered before.
+
+        Args:
+            upgrade: The classic group that becomes a consumer group by it, if it is one.
+
+        Raises:
+            InconsistentGroupProtocol: it is a classic group that has members, and not that one.
+        """
         group_id = request.group_id
-        arguments = (
-            request.member_id,
-            f"{incarnation:020d}",
-            session_ms,
-            request.rebalance_timeout_ms,
-            request.instance_id or "",
-            request.subscription().encode(),
-            group_id,
-        )
+        rest = (max_size, "", *upgrade)
+        arguments = joining(request, incarnation, session_ms)
         try:
             may_make = 0
             if group_id not in self._known:
                 may_make = await self.enlist(group_id, "consumer", anew=False)
-            reply = await self.run(group_id, _JOIN, *arguments, may_make, max_size)
+            reply = await self.run(group_id, _JOIN, *arguments, may_make, *rest)
         except GroupIdNotFound:
             may_make = await self.enlist(group_id, "consumer")
-            reply = await self.run(group_id, _JOIN, *arguments, may_make, max_size)
+            reply = await self.run(group_id, _JOIN, *arguments, may_make, *rest)
         made, told, view = reply
         if made:
             await self.enlist(group_id, "consumer")
@@ -287,11 +305,27 @@ class GroupCalls:
         )
 
     async def leave(
-        self, group_id: str, member_id: str, instance_id: str | None, *, for_good: bool
-    ) -> None:
-        """Leave a group."""
-        written = await self.run(group_id, _LEAVE, member_id, instance_id or "", int(for_good))
+        self,
+        group_id: str,
+        member_id: str,
+        instance_id: str | None,
+        *,
+        for_good: bool = True,
+        classic: bool = False,
+    ) -> bool:
+        """Leave a group; whether only members are left now that speak the classic protocol.
+
+        Args:
+            classic: Whether it is a LeaveGroup, in which the instance alone may be named.
+
+        Raises:
+            InconsistentGroupProtocol: `classic`, but it is no consumer group with members.
+        """
+        written, only_classics = await self.run(
+            group_id, _LEAVE, member_id, instance_id or "", int(for_good), int(classic)
+        )
         await self.confirm(group_id, written)
+        return bool(only_classics)
 
     async def claim(self, group_id: str, claimant: str) -> Claim | int | None:
         """Leave to make the next assignment; ms to wait for it; or None: there is none to make."""
@@ -332,6 +366,19 @@ class GroupCalls:
             {member: MemberRow.decode(row) for member, row in rows.items()},
             targets,
         )
+
+
+def joining(request: HeartbeatRequest, incarnation: int, session_ms: int) -> tuple[str | int, ...]:
+    """What the script for joins takes first."""
+    return (
+        request.member_id,
+        f"{incarnation:020d}",
+        session_ms,
+        request.rebalance_timeout_ms,
+        request.instance_id or "",
+        request.subscription().encode(),
+        request.group_id,
+    )
 
 
 def _subscriptions(rows: Mapping[str, str]) -> dict[str, Subscription]:

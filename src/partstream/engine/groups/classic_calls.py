@@ -115,10 +115,15 @@ class ClassicCalls:
 
     async def beat(
         self, group_id: str, member_id: str, instance_id: str | None, generation: int
-    ) -> tuple[Phase, int] | None:
-        """Keep a member alive: the group's phase, ms to its next deadline; None: it is not so."""
+    ) -> tuple[Phase | None, int] | None:
+        """Keep a member alive: the group's phase, ms to its next deadline; None: it is not so.
+
+        There is no phase if it is a consumer group that has members.
+        """
         instance = "" if instance_id is None else encode_instance(instance_id)
         phase, wait = await self._calls.run(group_id, _BEAT, member_id, generation, instance)
+        if phase == CONSUMER.encode():
+            return None, wait
         return (Phase(phase.decode()), wait) if phase else None
 
     async def assigned(

@@ -19,9 +19,7 @@ from dataclasses import dataclass, field
 from partstream.engine.groups.classic_calls import ClassicCalls, Loaded
 from partstream.errors import (
     CoordinatorNotAvailable,
-    InconsistentGroupProtocol,
     PartstreamError,
-    UnknownMemberId,
     UnknownServerError,
 )
 from partstream.groups.classic import Group, Phase
@@ -52,6 +50,9 @@ class Answer:
     """Of a leader's join: member -> its metadata for the protocol of the generation."""
     assignment: bytes = b""
     """Of a sync."""
+    taken: bool = False
+    """It is a consumer group that has members, so the request is to be made there; of a member
+    that has already joined, `outcome` has the id."""
 
 
 @dataclass(slots=True)
@@ -165,7 +166,10 @@ class Desk:
     async def _round(self, batch: list[_Request]) -> None:
         before = await self._calls.load(self.group_id)
         delay = _LOST_S / 8
-        while (done := await self._step(before, batch)) is None:
+        while before.is_taken or (done := await self._step(before, batch)) is None:
+            if before.is_taken:
+                self._hand_over(batch, before.group)
+                return
             await asyncio.sleep(delay * random.random())
             delay = min(delay * 2, _LOST_S)
             before = await self._calls.load(self.group_id)
@@ -175,12 +179,16 @@ class Desk:
         await self._answer(group)
         await self._rest_or_watch(before, group)
 
+    def _hand_over(self, batch: list[_Request], group: Group) -> None:
+        """Nobody is served here any more: whoever waits asks the consumer group."""
+        for request in [*batch, *self._parked]:
+            _resolve(request, Answer(request.outcome, group, taken=True))
+        self._parked.clear()
+        self._used = False
+        self._rest()
+
     async def _step(self, before: Loaded, batch: list[_Request]) -> tuple[Group, bytes] | None:
         """Decide, and write; None if another was faster."""
-        if before.is_taken:
-            for request in batch:
-                request.outcome = _taken(request.event)
-            return before.group, before.written
         asked = [request for request in batch if request.event is not None]
         events = [request.event for request in asked if request.event is not None]
         group, outcomes, effects = step(
@@ -318,15 +326,6 @@ class Desk:
 
 def _ends() -> PartstreamError:
     return CoordinatorNotAvailable("this process ends, ask another")
-
-
-def _taken(event: Event | None) -> Outcome:
-    """The group has members that do not speak the classic protocol."""
-    if isinstance(event, Join):
-        return Outcome(InconsistentGroupProtocol.code, event.member_id)
-    if isinstance(event, Leave):
-        return Outcome(codes=(UnknownMemberId.code,) * len(event.members))
-    return Outcome(UnknownMemberId.code)
 
 
 def _is_news(before: Group, after: Group) -> bool:

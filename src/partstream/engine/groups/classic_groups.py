@@ -6,46 +6,25 @@ who waits for an answer here (`classic_desk`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from partstream.engine.groups.calls import GroupCalls
+from partstream.engine.groups.calls import NO_UPGRADE, GroupCalls
+from partstream.engine.groups.classic_answers import Joined, Synced
 from partstream.engine.groups.classic_calls import CLASSIC, ClassicCalls
 from partstream.engine.groups.classic_desk import Answer, Desk
+from partstream.engine.groups.mixed import ClassicMembers
+from partstream.engine.groups.mixed_calls import upgrading
 from partstream.errors import GroupIdNotFound, InvalidSessionTimeout, RebalanceInProgress
 from partstream.groups.classic import Group, Member, Phase
 from partstream.groups.classic_checks import check_commit, check_heartbeat
 from partstream.groups.classic_events import NONE, Join, Leave, Limits, Sync
 from partstream.groups.classic_protocol import CONSUMER, subscribed_topics
+from partstream.groups.migration import Policy, refused, upgrade
 from partstream.groups.requests import check_group_id
 from partstream.store.store import Store
 
 _ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """The answer to JoinGroup."""
-
-    error: int
-    member_id: str
-    generation: int = -1
-    protocol_type: str | None = None
-    protocol: str | None = None
-    leader: str = ""
-    skip_assignment: bool = False
-    members: tuple[tuple[str, str | None, bytes], ...] = ()
-    """Told to the leader: id, instance and metadata of each member."""
-
-
-@dataclass(frozen=True, slots=True)
-class Synced:
-    """The answer to SyncGroup."""
-
-    error: int
-    protocol_type: str | None = None
-    protocol: str | None = None
-    assignment: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +55,14 @@ class ClassicDescription:
 class ClassicGroups:
     """The classic groups of a namespace, as this process serves them."""
 
-    def __init__(self, store: Store, calls: GroupCalls, limits: Limits | None = None) -> None:
+    def __init__(
+        self, store: Store, calls: GroupCalls, mixed: ClassicMembers, limits: Limits
+    ) -> None:
+        """`mixed`: who serves those members of consumer groups that speak the classic protocol."""
         self._store = store
         self._calls = ClassicCalls(calls)
-        self._limits = limits or Limits()
+        self._mixed = mixed
+        self._limits = limits
         self._desks: dict[str, Desk] = {}
 
     async def join(self, group_id: str, request: Join) -> Joined:
@@ -95,23 +78,16 @@ class ClassicGroups:
             limits.min_session_timeout_ms <= request.session_ms <= limits.max_session_timeout_ms
         ):
             return Joined(InvalidSessionTimeout.code, request.member_id)
-        answer = await self._desk(group_id).ask(request)
-        outcome, group = answer.outcome, answer.group
-        if outcome.error != NONE:
-            return Joined(outcome.error, outcome.member_id)
-        return Joined(
-            NONE,
-            outcome.member_id,
-            group.generation,
-            group.protocol_type,
-            group.protocol,
-            (outcome.leader if outcome.immediate else group.leader) or "",
-            outcome.skip_assignment,
-            tuple(
-                (member_id, group.members[member_id].instance_id, metadata)
-                for member_id, metadata in answer.metadata.items()
-            ),
-        )
+        for _ in range(_ATTEMPTS):
+            answer = await self._desk(group_id).ask(request)
+            if not answer.taken:
+                return _joined(answer)
+            # It may have joined, and the group have become a consumer group while it waited.
+            request = replace(request, member_id=answer.outcome.member_id or request.member_id)
+            joined = await self._mixed.join(group_id, request)
+            if joined is not None:
+                return joined
+        return Joined(RebalanceInProgress.code, request.member_id)
 
     async def sync(self, group_id: str, request: Sync) -> Synced:
         """SyncGroup: give the leader's assignments, wait for one's own.
@@ -120,11 +96,17 @@ class ClassicGroups:
             InvalidGroupId, CoordinatorNotAvailable: as `join`.
         """
         check_group_id(group_id)
-        answer: Answer = await self._desk(group_id).ask(request)
-        if answer.outcome.error != NONE:
-            return Synced(answer.outcome.error)
-        group = answer.group
-        return Synced(NONE, group.protocol_type, group.protocol, answer.assignment)
+        for _ in range(_ATTEMPTS):
+            answer: Answer = await self._desk(group_id).ask(request)
+            if not answer.taken:
+                if answer.outcome.error != NONE:
+                    return Synced(answer.outcome.error)
+                group = answer.group
+                return Synced(NONE, group.protocol_type, group.protocol, answer.assignment)
+            synced = await self._mixed.sync(group_id, request)
+            if synced is not None:
+                return synced
+        return Synced(RebalanceInProgress.code)
 
     async def leave(self, group_id: str, request: Leave) -> tuple[int, ...]:
         """LeaveGroup: the error of each member.
@@ -133,7 +115,14 @@ class ClassicGroups:
             InvalidGroupId, CoordinatorNotAvailable: as `join`.
         """
         check_group_id(group_id)
-        return (await self._desk(group_id).ask(request)).outcome.codes
+        for _ in range(_ATTEMPTS):
+            answer = await self._desk(group_id).ask(request)
+            if not answer.taken:
+                return answer.outcome.codes
+            codes = await self._mixed.leave(group_id, request)
+            if codes is not None:
+                return codes
+        return (RebalanceInProgress.code,) * len(request.members)
 
     async def heartbeat(
         self, group_id: str, member_id: str, generation: int, instance_id: str | None
@@ -146,19 +135,46 @@ class ClassicGroups:
         check_group_id(group_id)
         for _ in range(_ATTEMPTS):
             found = await self._calls.beat(group_id, member_id, instance_id, generation)
-            if found is not None:
+            if found is None:
+                group = await self.look(group_id)
+                code: int | None = check_heartbeat(group, member_id, instance_id, generation)
+                # Without an error it has become a member in this very moment.
+                code = code or None
+            elif found[0] is None:
+                code = await self._mixed.heartbeat(group_id, member_id, generation, instance_id)
+            else:
                 phase, next_deadline_ms = found
                 self._desk(group_id).beat(next_deadline_ms)
-                preparing = phase == Phase.PREPARING_REBALANCE
-                return RebalanceInProgress.code if preparing else NONE
-            code = check_heartbeat(await self.look(group_id), member_id, instance_id, generation)
-            if code != NONE:
+                code = RebalanceInProgress.code if phase == Phase.PREPARING_REBALANCE else NONE
+            if code is not None:
                 return code
-            # It has become a member in this very moment.
         return RebalanceInProgress.code
 
+    async def upgrade(self, group_id: str, policy: Policy, most: int) -> Sequence[str | int]:
+        """What a join needs to make the group a consumer group; nothing if it has no members.
+
+        Args:
+            most: The most members of a consumer group; 0: no limit.
+
+        Raises:
+            InconsistentGroupProtocol: it cannot become one, or is not to.
+        """
+        await self.look(group_id)
+        loaded = await self._calls.load(group_id, details=True)
+        members = loaded.group.members
+        if not members:
+            return NO_UPGRADE
+        if not policy.upgrades:
+            raise refused(group_id, "online upgrade is disabled.")
+        if most and len(members) > most:
+            raise refused(group_id, "the group size exceeds the consumer group maximum size.")
+        catalog = await self._mixed.read_catalog()
+        made = upgrade(group_id, loaded.group, loaded.protocols, loaded.assignments, catalog)
+        return upgrading(loaded.version, made)
+
     async def look(self, group_id: str) -> Group:
-        """The group, after all that is due was done; an empty one if there is none."""
+        """The group, after all that is due was done; an empty one if there is none, or if it is a
+        consumer group."""
         return (await self._desk(group_id).ask(None)).group
 
     async def is_empty(self, group_id: str) -> bool:
@@ -170,8 +186,11 @@ class ClassicGroups:
     async def commit_error(
         self, group_id: str, member_id: str, generation: int, instance_id: str | None
     ) -> int:
-        """Why a commit was refused."""
-        return check_commit(await self.look(group_id), member_id, instance_id, generation)
+        """Why a commit was refused; no error if it was not the group's type that refused it."""
+        answer = await self._desk(group_id).ask(None)
+        if answer.taken:
+            return NONE
+        return check_commit(answer.group, member_id, instance_id, generation)
 
     async def describe(self, group_id: str) -> ClassicDescription:
         """A group and its members.
@@ -218,3 +237,22 @@ class ClassicGroups:
     def _forget(self, desk: Desk) -> None:
         if self._desks.get(desk.group_id) is desk:
             del self._desks[desk.group_id]
+
+
+def _joined(answer: Answer) -> Joined:
+    outcome, group = answer.outcome, answer.group
+    if outcome.error != NONE:
+        return Joined(outcome.error, outcome.member_id)
+    return Joined(
+        NONE,
+        outcome.member_id,
+        group.generation,
+        group.protocol_type,
+        group.protocol,
+        (outcome.leader if outcome.immediate else group.leader) or "",
+        outcome.skip_assignment,
+        tuple(
+            (member_id, group.members[member_id].instance_id, metadata)
+            for member_id, metadata in answer.metadata.items()
+        ),
+    )

@@ -53,4 +53,5 @@ def _member(group: Group, described: ClassicMember) -> MemberDescription:
         None,
         assignment or (),
         assignment or (),
+        type=CLASSIC,
     )

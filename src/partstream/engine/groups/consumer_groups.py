@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 
-from partstream.engine.groups.calls import Snapshot
+from partstream.engine.groups.calls import NO_UPGRADE, Snapshot
 from partstream.engine.groups.classic_calls import CLASSIC
 from partstream.engine.groups.classic_groups import ClassicGroups
 from partstream.engine.groups.classic_views import classic_state, described
 from partstream.engine.groups.coordinator import Heartbeat, Membership, Times
+from partstream.engine.groups.mixed import ClassicMembers
 from partstream.engine.groups.offsets import OUTSIDER, RETENTION_MS, Offsets
 from partstream.engine.topics import Topics
 from partstream.errors import (
@@ -26,7 +28,8 @@ from partstream.groups.classic import Phase
 from partstream.groups.classic_events import NONE, Limits
 from partstream.groups.classic_protocol import CONSUMER
 from partstream.groups.consumer import group_state
-from partstream.groups.requests import HeartbeatRequest, check_group_id
+from partstream.groups.migration import Policy
+from partstream.groups.requests import MAX_METADATA, HeartbeatRequest, check_group_id
 from partstream.groups.rows import (
     NOTHING,
     Partitions,
@@ -43,29 +46,55 @@ from partstream.model import (
 )
 from partstream.store.store import Store
 
+_ATTEMPTS = 5
+"""How often a classic group may change while it is about to become a consumer group."""
+
 
 class ConsumerGroups(Membership):
     """The consumer groups of a namespace. Partitions are named by topic id throughout."""
 
     def __init__(
-        self, store: Store, topics: Topics, *, max_size: int = 0, classic: Limits | None = None
+        self,
+        store: Store,
+        topics: Topics,
+        *,
+        max_size: int = 0,
+        max_metadata: int = MAX_METADATA,
+        classic: Limits | None = None,
+        migration: Policy = Policy.BIDIRECTIONAL,
     ) -> None:
         """`max_size`: the most members of a group, Kafka's group.consumer.max.size; 0: no limit.
 
+        `max_metadata`: the most bytes that may be committed with an offset, Kafka's
+        offset.metadata.max.bytes.
+
         `classic`: what classic groups are configured to; None: Kafka's defaults.
+        `migration`: which ways groups may go that have members.
         """
         super().__init__(store, topics, max_size=max_size)
+        limits = classic or Limits()
         self._topics = topics
-        self._offsets = Offsets(store, self.calls)
-        self.classic = ClassicGroups(store, self.calls, classic)
+        self._offsets = Offsets(store, self.calls, max_metadata)
+        self._migration = migration
+        self._mixed = ClassicMembers(self, migration, limits)
+        self.classic = ClassicGroups(store, self.calls, self._mixed, limits)
 
-    async def _join(self, request: HeartbeatRequest, times: Times, incarnation: int) -> Heartbeat:
-        try:
-            return await super()._join(request, times, incarnation)
-        except InconsistentGroupProtocol:
-            if not await self.classic.is_empty(request.group_id):
-                raise
-            return await super()._join(request, times, incarnation)
+    async def _join(
+        self,
+        request: HeartbeatRequest,
+        times: Times,
+        incarnation: int,
+        upgrade: Sequence[str | int] = NO_UPGRADE,
+    ) -> Heartbeat:
+        for _ in range(_ATTEMPTS):
+            with suppress(InconsistentGroupProtocol):
+                return await super()._join(request, times, incarnation, upgrade)
+            # A classic group with members, or with some that nobody has missed yet.
+            upgrade = await self.classic.upgrade(request.group_id, self._migration, self.max_size)
+        return await super()._join(request, times, incarnation, upgrade)
+
+    async def _only_classics(self, group_id: str) -> None:
+        await self._mixed.downgrade(group_id)
 
     async def commit(
         self,
@@ -141,7 +170,7 @@ class ConsumerGroups(Membership):
         group = await self.calls.describe(group_id)
         if group.exists and group.type == CLASSIC:
             await self._check_unused(group_id, partitions)
-        await self._offsets.delete(group_id, partitions, await self._assigner.catalog())
+        await self._offsets.delete(group_id, partitions, await self.assigner.catalog())
 
     async def _check_unused(self, group_id: str, partitions: Collection[TopicIdPartition]) -> None:
         """Make sure that no member of a classic group subscribes to these topics."""
@@ -246,6 +275,7 @@ def _member(group: Snapshot, member_id: str, names: Mapping[str, str]) -> Member
         _named(row.assigned | row.revoking, names),
         _named(decode_partitions(target) if target else NOTHING, names),
         subscription.rack,
+        CLASSIC if f"c:{member_id}" in group.fields else CONSUMER,
     )
 
 

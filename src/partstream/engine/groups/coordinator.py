@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from partstream.engine.groups.assigner import Assigner
-from partstream.engine.groups.calls import GroupCalls, View
+from partstream.engine.groups.calls import NO_UPGRADE, GroupCalls, View
 from partstream.engine.topics import Topics
 from partstream.errors import FencedMemberEpoch, UnknownMemberId
 from partstream.groups.consumer import reconcile
@@ -62,8 +62,8 @@ class Membership:
 
     def __init__(self, store: Store, topics: Topics, *, max_size: int = 0) -> None:
         self.calls = GroupCalls(store)
-        self._assigner = Assigner(self.calls, topics)
-        self._max_size = max_size
+        self.assigner = Assigner(self.calls, topics)
+        self.max_size = max_size
 
     async def heartbeat(
         self,
@@ -125,7 +125,7 @@ class Membership:
         check(request)
         if member_epoch < 0:
             return await self._leave(request)
-        self._assigner.remember(group_id)
+        self.assigner.remember(group_id)
         times = Times(session_timeout_ms, heartbeat_interval_ms)
         if member_epoch == JOIN:
             return await self._join(request, times, incarnation or time.time_ns())
@@ -137,16 +137,24 @@ class Membership:
 
     async def close(self) -> None:
         """End what is under way. The store stays open."""
-        await self._assigner.close()
+        await self.assigner.close()
 
-    async def _join(self, request: HeartbeatRequest, times: Times, incarnation: int) -> Heartbeat:
-        told, view = await self.calls.join(request, incarnation, times.session_ms, self._max_size)
+    async def _join(
+        self,
+        request: HeartbeatRequest,
+        times: Times,
+        incarnation: int,
+        upgrade: Sequence[str | int] = NO_UPGRADE,
+    ) -> Heartbeat:
+        told, view = await self.calls.join(
+            request, incarnation, times.session_ms, self.max_size, upgrade
+        )
         if not told:
-            view = await self._advance(request, view, None)
+            view = await self.advance(request, view, None)
         return await self._answer(request, times, view, news=True)
 
     async def _beat(self, request: HeartbeatRequest, times: Times, seen: int | None) -> Heartbeat:
-        catalog = await self._assigner.catalog()
+        catalog = await self.assigner.catalog()
         # A member that changes its subscription is not at rest, whatever its row says.
         known = None if request.changes_subscription else seen
         view = await self.calls.beat(request, times.session_ms, known, catalog.fingerprint)
@@ -161,19 +169,24 @@ class Membership:
         if await self._subscribe(request):
             view = await self.calls.look(request.group_id, request.member_id)
         if not missed:
-            view = await self._advance(request, view, seen)
+            view = await self.advance(request, view, seen)
         news = missed or request.is_full or view.row.assigned != before.assigned
         news = news or (seen is not None and seen != heard)
         return await self._answer(request, times, view, news=news)
 
     async def _leave(self, request: HeartbeatRequest) -> Heartbeat:
-        await self.calls.leave(
+        only_classics = await self.calls.leave(
             request.group_id,
             request.member_id,
             request.instance_id,
             for_good=request.member_epoch == LEAVE,
         )
+        if only_classics:
+            await self._only_classics(request.group_id)
         return Heartbeat(request.member_id, request.member_epoch, 0, None, 0)
+
+    async def _only_classics(self, group_id: str) -> None:
+        """All members that are left speak the classic protocol."""
 
     async def _subscribe(self, request: HeartbeatRequest) -> bool:
         """Take over what the request says of its subscription; whether that is something new."""
@@ -189,7 +202,7 @@ class Membership:
         await self.calls.subscribe(request, old, after)
         return True
 
-    async def _advance(self, request: HeartbeatRequest, view: View, seen: int | None) -> View:
+    async def advance(self, request: HeartbeatRequest, view: View, seen: int | None) -> View:
         """Take all the steps that the member can take now."""
         group_id, member_id = request.group_id, request.member_id
         known = request.member_epoch if request.member_epoch != JOIN else view.row.epoch
@@ -202,20 +215,21 @@ class Membership:
             if view.next_deadline_ms == 0:
                 # Somebody's time is up, perhaps that of this member. Heartbeats remove nobody.
                 view = await self.calls.look(group_id, member_id)
-            catalog = await self._assigner.catalog()
+            catalog = await self.assigner.catalog()
             due = view.epoch > view.target_epoch
             # Twice: an assignment under way may have begun before this member was there.
             if waits < 2 and (due or view.seen != catalog.fingerprint):
                 waits += 1
                 if due:
-                    await self._assigner.assign(group_id, within=_ASSIGN_S)
+                    await self.assigner.assign(group_id, within=_ASSIGN_S)
                 else:
-                    await self._assigner.review(group_id, within=_ASSIGN_S)
+                    await self.assigner.review(group_id, within=_ASSIGN_S)
                 view = await self.calls.look(group_id, member_id)
                 continue
             # Only a member that has seen its row can tell that it let go of what is revoked: not
             # one whose row this very call, or another since it was sent, has changed.
-            owned = request.owned if view.row.seq == seen else None
+            believed = view.row.seq == seen or request.supported
+            owned = request.owned if believed else None
             step = reconcile(view.row, view.target, view.target_epoch, view.busy, owned)
             if step is None:
                 break

@@ -14,7 +14,7 @@ from partstream.errors import (
 )
 from partstream.groups.classic import encode_instance
 from partstream.groups.consumer import Catalog, subscribed_names
-from partstream.groups.requests import check_group_id, check_metadata
+from partstream.groups.requests import MAX_METADATA, check_group_id, check_metadata
 from partstream.groups.rows import (
     CommittedOffset,
     TopicIdPartition,
@@ -39,8 +39,9 @@ RETENTION_MS = 7 * 24 * 3_600_000
 class Offsets:
     """The committed offsets of groups."""
 
-    def __init__(self, store: Store, calls: GroupCalls) -> None:
+    def __init__(self, store: Store, calls: GroupCalls, max_metadata: int = MAX_METADATA) -> None:
         self._store = store
+        self._max_metadata = max_metadata
         self._calls = calls
         self._order = itertools.count(1)
 
@@ -72,7 +73,7 @@ class Offsets:
             StaleMemberEpoch: the epoch has moved on; commit again after the next heartbeat.
             FencedMemberEpoch: the member has left or joined again since.
             RebalanceInProgress: another member owns one of the partitions now.
-            OffsetMetadataTooLarge: metadata of more than 4,096 bytes.
+            OffsetMetadataTooLarge: metadata of more bytes than are allowed, by default 4,096.
             IllegalGeneration: the group is a classic one, and the committer is not a member of
                 this generation.
         """
@@ -84,7 +85,7 @@ class Offsets:
         instance = "" if instance_id is None else encode_instance(instance_id)
         rows: list[str | int] = []
         for partition, position in offsets.items():
-            check_metadata(position.metadata)
+            check_metadata(position.metadata, self._max_metadata)
             rows += [encode_partition(partition), f"{position.offset}|{position.leader_epoch}"]
             rows.append(position.metadata)
         try:

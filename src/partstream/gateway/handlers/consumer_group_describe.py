@@ -12,8 +12,8 @@ from partstream.gateway.faults import NONE, group_code_of
 from partstream.gateway.names import GROUP_OPERATIONS, NOT_ASKED, state_name
 from partstream.model import MemberDescription, TopicPartition
 
-_CONSUMER_MEMBER = 1
-"""The kind of a member that speaks the consumer protocol."""
+_TYPES = {"classic": 0, "consumer": 1}
+"""The numbers of the protocols that members speak."""
 
 
 async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
@@ -72,7 +72,7 @@ def _member(member: MemberDescription, ids: Mapping[str, str]) -> dict[str, Any]
         "subscribed_topic_regex": member.subscribed_regex or "",
         "assignment": _assignment(member.assignment, ids),
         "target_assignment": _assignment(member.target_assignment, ids),
-        "member_type": _CONSUMER_MEMBER,
+        "member_type": _TYPES[member.type],
     }
 
 

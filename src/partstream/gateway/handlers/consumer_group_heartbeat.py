@@ -8,6 +8,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from typing import Any
 
+from partstream.config.gateway import GatewayConfig
 from partstream.engine.groups import Heartbeat
 from partstream.errors import (
     GroupIdNotFound,
@@ -16,10 +17,12 @@ from partstream.errors import (
     InvalidRequest,
     PartstreamError,
     UnknownMemberId,
+    UnsupportedAssignor,
 )
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.faults import INVALID_REQUEST, NONE, group_code_of
+from partstream.groups.assignors import DEFAULT_ASSIGNOR
 from partstream.groups.requests import JOIN
 from partstream.groups.rows import Partitions
 
@@ -30,12 +33,8 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
         beat = await _beat(broker, call, request)
     except InvalidGroupId:
         return {"error_code": INVALID_REQUEST, "error_message": "GroupId can't be empty."}
-    except InconsistentGroupProtocol:
-        message = (
-            f"Cannot upgrade classic group {request.group_id} to consumer group because online "
-            "upgrade is disabled."
-        )
-        return {"error_code": GroupIdNotFound.code, "error_message": message}
+    except InconsistentGroupProtocol as error:
+        return {"error_code": GroupIdNotFound.code, "error_message": str(error)}
     except UnknownMemberId as error:
         return await _unknown(broker, request.group_id, error)
     except PartstreamError as error:
@@ -85,7 +84,7 @@ async def _beat(broker: Broker, call: Call, request: Struct) -> Heartbeat:
         host=f"/{call.connection.peer}",
         subscribed_topics=request.subscribed_topic_names,
         subscribed_regex=request.subscribed_topic_regex,
-        assignor=request.server_assignor,
+        assignor=_assignor(broker.config, request),
         owned=None
         if owned is None
         else [(topic.topic_id or "", number) for topic in owned for number in topic.partitions],
@@ -98,6 +97,17 @@ async def _beat(broker: Broker, call: Call, request: Struct) -> Heartbeat:
     else:
         told.pop(key, None)
     return beat
+
+
+def _assignor(config: GatewayConfig, request: Struct) -> str | None:
+    """The assignor that the member wants; None: as before, or the library's default."""
+    asked: str | None = request.server_assignor
+    if asked is not None and asked not in config.assignors:
+        known = ", ".join(config.assignors)
+        raise UnsupportedAssignor(f"ServerAssignor {asked} is not supported; there are {known}")
+    first = config.assignors[0]
+    joins = request.member_epoch == JOIN
+    return first if asked is None and joins and first != DEFAULT_ASSIGNOR else asked
 
 
 def by_topic(partitions: Partitions) -> list[dict[str, Any]]:

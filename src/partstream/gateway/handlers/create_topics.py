@@ -11,19 +11,20 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from partstream.config.names import validate_partitions, validate_topic_name
+from partstream.config.names import MAX_PARTITIONS, validate_partitions, validate_topic_name
 from partstream.config.topic import TopicConfig
 from partstream.errors import (
     InvalidPartitions,
     InvalidReplicationFactor,
     InvalidRequest,
     PartstreamError,
+    PolicyViolation,
     TopicAlreadyExists,
     UnknownTopicOrPartition,
 )
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.configs import DEFAULT, DYNAMIC_TOPIC
+from partstream.gateway.configs import source_of
 from partstream.gateway.faults import NONE, code_of
 from partstream.gateway.placement import check_partitions, check_replicas
 from partstream.gateway.primitives import id_text
@@ -53,10 +54,8 @@ async def _topic(
             raise InvalidRequest("Duplicate topic name.")
         partitions = _partitions(broker, asked)
         replicas = _replicas(broker, asked)
-        config = TopicConfig.from_overrides(
-            broker.topic_config({config.name: config.value for config in asked.configs})
-        )
-        await broker.check_collision(asked.name)
+        config = broker.topic_config({config.name: config.value for config in asked.configs})
+        await broker.check_name(asked.name)
         topic_id = await _create(broker, asked.name, partitions, config, validate_only)
     except PartstreamError as error:
         return {
@@ -65,7 +64,6 @@ async def _topic(
             "error_message": str(error),
             "configs": [],
         }
-    overrides = config.overrides()
     return {
         "name": asked.name,
         "topic_id": topic_id,
@@ -76,7 +74,7 @@ async def _topic(
             {
                 "name": name,
                 "value": value,
-                "config_source": DYNAMIC_TOPIC if name in overrides else DEFAULT,
+                "config_source": source_of(config, name),
             }
             for name, value in config.as_strings().items()
         ],
@@ -115,6 +113,8 @@ def _partitions(broker: Broker, asked: Struct) -> int:
         return broker.config.num_partitions
     if count <= 0:
         raise InvalidPartitions("Number of partitions was set to an invalid non-positive value.")
+    if count > MAX_PARTITIONS:
+        raise PolicyViolation(f"{count} partitions; a topic has at most {MAX_PARTITIONS}")
     return count
 
 

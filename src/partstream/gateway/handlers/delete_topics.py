@@ -10,9 +10,11 @@ from partstream.engine.partition import Topic
 from partstream.errors import InvalidRequest, PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.faults import NONE, code_of
+from partstream.gateway.faults import INVALID_REQUEST, NONE, TOPIC_DELETION_DISABLED, code_of
 
 _STATES = 6
+_KNOWS_DISABLED = 3
+"""The first version whose clients know that topics may be protected from deletion."""
 
 
 async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
@@ -21,6 +23,9 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
         wanted = [(name, None) for name in request.topic_names]
     else:
         wanted = [(topic.name, topic.topic_id) for topic in request.topics]
+    if not broker.config.delete_topic_enable:
+        code = TOPIC_DELETION_DISABLED if call.version >= _KNOWS_DISABLED else INVALID_REQUEST
+        return {"responses": [{**_row(*asked), "error_code": code} for asked in wanted]}
     found: list[Topic | Mapping[str, Any]] = []
     for (name, topic_id), times in Counter(wanted).items():
         try:

@@ -1,4 +1,5 @@
-"""DescribeConfigs (32), versions 1-4: configs of topics and of this gateway (KIP-133, KIP-569)."""
+"""DescribeConfigs (32), versions 1-4: configs of topics, of this gateway and of groups (KIP-133,
+KIP-569)."""
 
 from __future__ import annotations
 
@@ -10,11 +11,12 @@ from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.configs import (
     BROKER,
-    DEFAULT,
+    GROUP,
     TOPIC,
     Shown,
     broker_configs,
     find_topic,
+    group_configs,
     topic_configs,
 )
 from partstream.gateway.faults import NONE, code_of
@@ -47,6 +49,10 @@ async def _shown(broker: Broker, asked: Struct) -> Iterator[Shown]:
     name = asked.resource_name
     if asked.resource_type == TOPIC:
         return topic_configs(await find_topic(broker, name))
+    if asked.resource_type == GROUP:
+        if not name:
+            raise InvalidRequest("Default group resources are not allowed.")
+        return group_configs(broker.config)
     if asked.resource_type != BROKER:
         raise InvalidRequest(f"Unsupported resource type: {asked.resource_type}")
     node_id = broker.registry.me.id
@@ -56,23 +62,20 @@ async def _shown(broker: Broker, asked: Struct) -> Iterator[Shown]:
         raise InvalidRequest(
             f"Unexpected broker id, expected {node_id} or empty string, but received {name}"
         )
-    return broker_configs(broker.config, node_id)
+    return broker_configs(broker)
 
 
 def _config(request: Struct, shown: Shown) -> Mapping[str, Any]:
-    synonyms = []
-    if request.include_synonyms:
-        if shown.source != DEFAULT:
-            synonyms.append({"name": shown.name, "value": shown.value, "source": shown.source})
-        if shown.default is not None and shown.synonym:
-            synonyms.append({"name": shown.synonym, "value": shown.default, "source": DEFAULT})
+    synonyms = shown.synonyms if request.include_synonyms else ()
     return {
         "name": shown.name,
         "value": shown.value,
         "read_only": shown.read_only,
         "config_source": shown.source,
         "is_sensitive": shown.sensitive,
-        "synonyms": synonyms,
+        "synonyms": [
+            {"name": name, "value": value, "source": source} for name, value, source in synonyms
+        ],
         "config_type": shown.kind,
         "documentation": shown.documentation if request.include_documentation else None,
     }

@@ -6,18 +6,17 @@ the sum over all gateways is what there is.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from partstream.engine.partition import Partition
 from partstream.errors import PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
+from partstream.gateway.each import side_by_side
 from partstream.gateway.faults import NONE
 
 _FOLDER = "/redis"
-_AT_ONCE = 256
 
 
 async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
@@ -45,20 +44,16 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
     }
 
 
-async def _sizes(broker: Broker, partitions: Iterable[Partition]) -> list[Mapping[str, Any]]:
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def size(partition: Partition) -> tuple[Partition, int] | None:
-        async with gate:
-            try:
-                return partition, (await broker.log.bounds(partition)).size
-            except PartstreamError:
-                return None  # deleted meanwhile
+async def _sizes(broker: Broker, partitions: Sequence[Partition]) -> list[Mapping[str, Any]]:
+    async def size(partition: Partition) -> int | None:
+        try:
+            return (await broker.log.bounds(partition)).size
+        except PartstreamError:
+            return None  # deleted meanwhile
 
     topics: dict[str, list[Mapping[str, Any]]] = {}
-    for found in await asyncio.gather(*map(size, partitions)):
-        if found is not None:
-            partition, held = found
+    for partition, held in zip(partitions, await side_by_side(size, partitions), strict=True):
+        if held is not None:
             row = {"partition_index": partition.index, "partition_size": held, "offset_lag": 0}
             topics.setdefault(partition.topic, []).append(row)
     return [{"name": name, "partitions": rows} for name, rows in topics.items()]

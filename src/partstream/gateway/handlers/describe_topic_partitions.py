@@ -10,6 +10,7 @@ from partstream.errors import PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.faults import INVALID_REQUEST, NONE, code_of
+from partstream.gateway.internal import INTERNAL
 from partstream.gateway.names import TOPIC_OPERATIONS
 
 _MOST = 2_000
@@ -42,6 +43,7 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
                 {
                     "error_code": await _missing(broker, name),
                     "name": name,
+                    "is_internal": name in INTERNAL,
                     "topic_authorized_operations": TOPIC_OPERATIONS,
                 }
             )
@@ -86,6 +88,7 @@ async def _topic(
         "error_code": NONE,
         "name": topic.name,
         "topic_id": topic.id,
+        "is_internal": topic.name in INTERNAL,
         "partitions": partitions,
         "topic_authorized_operations": TOPIC_OPERATIONS,
     }

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from partstream.errors import InvalidRequest, PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.faults import COORDINATOR_NOT_AVAILABLE, INVALID_REQUEST, NONE
+from partstream.gateway.faults import NONE, no_transactions
 
 GROUP, TRANSACTION, SHARE = range(3)
 _MANY = 4
@@ -39,12 +40,14 @@ def _find(broker: Broker, call: Call, key_type: int, key: str) -> dict[str, Any]
             "host": node.host,
             "port": node.port,
         }
-    code, message = INVALID_REQUEST, f"Unknown coordinator type {key_type}"
-    if key_type in (TRANSACTION, SHARE):
-        code, message = COORDINATOR_NOT_AVAILABLE, "The coordinator is not available."
+    error: PartstreamError = InvalidRequest(f"Unknown coordinator type {key_type}")
+    if key_type == TRANSACTION:
+        error = no_transactions()
+    elif key_type == SHARE:
+        error = InvalidRequest("There are no share groups yet.")
     return {
-        "error_code": code,
-        "error_message": message,
+        "error_code": error.code,
+        "error_message": str(error),
         "node_id": -1,
         "host": "",
         "port": -1,

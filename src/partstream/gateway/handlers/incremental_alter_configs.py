@@ -8,8 +8,9 @@ from typing import Any
 from partstream.errors import InvalidRequest, PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.configs import TOPIC, alter_topic, counted, stepped
+from partstream.gateway.configs import BROKER_LOGGER, TOPIC, alter_topic, counted, stepped
 from partstream.gateway.faults import NONE, code_of
+from partstream.gateway.loggers import check_loggers
 
 
 async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
@@ -31,6 +32,9 @@ async def _resource(
     try:
         if twice:
             raise InvalidRequest("Each resource must appear at most once.")
+        if kind == BROKER_LOGGER:
+            check_loggers(name, broker.registry.me.id, operations)
+            return row
         changes = await stepped(broker, name, operations) if kind == TOPIC else {}
         await alter_topic(broker, kind, name, changes, validate_only=validate_only)
     except PartstreamError as error:

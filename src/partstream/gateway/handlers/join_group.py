@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from partstream.engine.groups.classic_groups import Joined
+from partstream.engine.groups.classic_answers import Joined
 from partstream.errors import PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from partstream.engine.partition import Partition
+from partstream.engine.partition import Partition, Topic
 from partstream.engine.times import offset_for_time, offset_of_latest
-from partstream.errors import PartstreamError, UnknownTopicId, UnsupportedVersion
+from partstream.errors import InvalidRequest, PartstreamError, UnsupportedVersion
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
+from partstream.gateway.each import per_partition
 from partstream.gateway.epochs import check_epoch
-from partstream.gateway.faults import (
-    INVALID_REQUEST,
-    NONE,
-    UNKNOWN_SERVER_ERROR,
-    UNKNOWN_TOPIC_OR_PARTITION,
-    code_of,
-)
+from partstream.gateway.faults import NONE, UNKNOWN_SERVER_ERROR
 from partstream.model import OffsetAndTimestamp
 
 LATEST = -1
@@ -44,25 +40,28 @@ _NOWHERE = OffsetAndTimestamp(-1, -1)
 
 async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
     """The offset at each place."""
+    if request.isolation_level not in (0, 1):
+        return {"topics": [_all_refused(topic) for topic in request.topics]}
     asked = Counter(
         (topic.name, row.partition_index) for topic in request.topics for row in topic.partitions
     )
-    twice = {place for place, times in asked.items() if times > 1}
-    if request.isolation_level not in (0, 1):
-        return {"topics": [_all_refused(topic) for topic in request.topics]}
+
+    def check(name: str, row: Struct) -> None:
+        if asked[name, row.partition_index] > 1:
+            raise InvalidRequest("a partition is there twice")
+        if row.timestamp < 0 and call.version < _SINCE.get(row.timestamp, NEVER):
+            raise UnsupportedVersion(f"there is no place {row.timestamp} in a log")
+
+    # What is asked for twice is refused once.
+    topics = [
+        (topic.name, list({row.partition_index: row for row in topic.partitions}.values()))
+        for topic in request.topics
+    ]
+    rows = await per_partition(broker, topics, partial(_partition, broker), _refusal, check)
     return {
         "topics": [
-            {
-                "name": topic.name,
-                "partitions": [
-                    _refused(row.partition_index, INVALID_REQUEST)
-                    if (topic.name, row.partition_index) in twice
-                    else await _partition(broker, call, topic.name, row)
-                    # What is asked for twice is refused once.
-                    for row in {row.partition_index: row for row in topic.partitions}.values()
-                ],
-            }
-            for topic in request.topics
+            {"name": name, "partitions": found}
+            for (name, _), found in zip(topics, rows, strict=True)
         ]
     }
 
@@ -77,21 +76,16 @@ def _refused(number: int, code: int) -> Mapping[str, Any]:
     return {"partition_index": number, "error_code": code, "timestamp": -1, "offset": -1}
 
 
-async def _partition(broker: Broker, call: Call, name: str, asked: Struct) -> Mapping[str, Any]:
-    error = NONE
-    found = _NOWHERE
-    try:
-        if asked.timestamp < 0 and call.version < _SINCE.get(asked.timestamp, NEVER):
-            raise UnsupportedVersion(f"there is no place {asked.timestamp} in a log")
-        partition = (await broker.named(name, None)).partition(asked.partition_index)
-        found = await _offset(broker, partition, asked)
-    except UnknownTopicId:
-        error = UNKNOWN_TOPIC_OR_PARTITION
-    except PartstreamError as failure:
-        error = code_of(failure)
+def _refusal(row: Struct, code: int, _: PartstreamError) -> Mapping[str, Any]:
+    return _refused(row.partition_index, code)
+
+
+async def _partition(broker: Broker, topic: Topic, asked: Struct) -> Mapping[str, Any]:
+    partition = topic.partition(asked.partition_index)
+    found = await _offset(broker, partition, asked)
     return {
         "partition_index": asked.partition_index,
-        "error_code": error,
+        "error_code": NONE,
         "timestamp": found.timestamp,
         "offset": found.offset,
         "leader_epoch": found.leader_epoch,

@@ -10,6 +10,7 @@ from partstream.errors import PartstreamError, UnknownTopicId, UnknownTopicOrPar
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.faults import INVALID_REQUEST, NONE, UNKNOWN_SERVER_ERROR, code_of
+from partstream.gateway.internal import INTERNAL
 from partstream.gateway.names import CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS
 
 _BY_ID = 12
@@ -74,7 +75,11 @@ async def _asked(broker: Broker, call: Call, wanted: Struct, request: Struct) ->
     except UnknownTopicId as error:
         failed = {"error_code": code_of(error), "topic_id": wanted.topic_id, "name": wanted.name}
     except PartstreamError as error:
-        failed = {"error_code": code_of(error), "name": wanted.name or ""}
+        failed = {
+            "error_code": code_of(error),
+            "name": wanted.name or "",
+            "is_internal": wanted.name in INTERNAL,
+        }
     return {**failed, "topic_authorized_operations": _operations(request)}
 
 
@@ -108,6 +113,7 @@ async def _known(broker: Broker, call: Call, topic: Topic, request: Struct) -> M
         "error_code": NONE,
         "name": topic.name,
         "topic_id": topic.id,
+        "is_internal": topic.name in INTERNAL,
         "partitions": partitions,
         "topic_authorized_operations": _operations(request),
     }

@@ -41,7 +41,7 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
                     asked.partition_index
                 )
                 metadata = asked.committed_metadata or ""
-                check_metadata(metadata)
+                check_metadata(metadata, broker.config.offset_metadata_max_bytes)
                 offsets[partition.topic_id, partition.index] = OffsetAndMetadata(
                     asked.committed_offset, metadata, asked.committed_leader_epoch
                 )

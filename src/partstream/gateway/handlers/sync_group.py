@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from partstream.engine.groups.classic_groups import Synced
+from partstream.engine.groups.classic_answers import Synced
 from partstream.errors import PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct

@@ -7,7 +7,8 @@
 -- ARGV[4]  instance    as in the member's row; empty if the caller does not say
 --
 -- Returns  {phase, ms until the group's next deadline}, or {'', 0} if the member is not what the
---          caller believes: load the group, and see why
+--          caller believes: load the group, and see why; {'consumer', 0} if it is a consumer group
+--          that has members
 --
 -- It changes nothing that a step depends on, except for the end of this member's session, and a
 -- step looks at that again.
@@ -16,6 +17,7 @@
 --@include includes/group.lua
 local group = redis.call('HMGET', GROUP, 'type', 'phase', 'generation')
 local row = redis.call('HGET', CURRENT, ARGV[2])
+if group[1] == 'consumer' and members() > 0 then return {'consumer', 0} end
 if ARGV[2] == '' or group[1] ~= 'classic' or group[3] ~= ARGV[3] or not row then
   return {'', 0}
 end

@@ -13,7 +13,8 @@
 --
 -- Returns  {made, token of this history}, or an error code: 25 UNKNOWN_MEMBER_ID,
 --          27 REBALANCE_IN_PROGRESS (another member has the partition), 69 GROUP_ID_NOT_FOUND
---          (without `create`), 110 FENCED_MEMBER_EPOCH, 113 STALE_MEMBER_EPOCH; of a classic group
+--          (without `create`), 110 FENCED_MEMBER_EPOCH, 113 STALE_MEMBER_EPOCH (22
+--          ILLEGAL_GENERATION for members that speak the classic protocol); of a classic group
 --          22 ILLEGAL_GENERATION: the committer is not what it believes, whatever that is
 --
 -- All or nothing. A commit that arrives late, behind a later one of the same incarnation, is
@@ -64,7 +65,9 @@ else
     return refuse(110, 'member ' .. member .. ' has left, or joined again since')
   end
   if ARGV[3] ~= epoch and (incarnation == '' or ARGV[3] ~= previous) then
-    return refuse(113, 'member ' .. member .. ' is at epoch ' .. epoch .. ', not ' .. ARGV[3])
+    -- To a member that speaks the classic protocol its epoch is a generation.
+    local code = redis.call('HEXISTS', GROUP, 'c:' .. member) == 1 and 22 or 113
+    return refuse(code, 'member ' .. member .. ' is at epoch ' .. epoch .. ', not ' .. ARGV[3])
   end
   for i = 9, #ARGV, 3 do
     local owner = redis.call('HGET', OWNER, ARGV[i])

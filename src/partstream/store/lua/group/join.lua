@@ -11,6 +11,13 @@
 -- ARGV[8]   group_id
 -- ARGV[9]   create        1 if the group may be made; it must be in the list of groups before
 -- ARGV[10]  max_size      0 for no limit
+-- ARGV[11]  supported     what a member that speaks the classic protocol supports; else empty
+-- ARGV[12]  version       of a classic group that has members: it becomes a consumer group if it is
+--                         still at this version; empty: it does not
+-- ARGV[13]  topics        fingerprint of the topics that it subscribes to, if all of that is assigned
+-- ARGV[14]  seen          fingerprint of all topics, the same
+-- ARGV[15..]              its members, seven each: id, generation, partitions, subscription,
+--                         instance, `session|rebalance` in ms, supported
 --
 -- Returns  {made, told before, view}, or an error code: 23 INCONSISTENT_GROUP_PROTOCOL,
 --          69 GROUP_ID_NOT_FOUND (without `create`), 81 GROUP_MAX_SIZE_REACHED,
@@ -18,44 +25,79 @@
 --
 -- The same join once more changes nothing: its first answer was lost, and the partitions that this
 -- answer gave may be in use. A newer join of the same member id has lost all that it had.
--- A static member that was away takes over what its instance had, without a rebalance.
+-- A static member that was away takes over what its instance had, without a rebalance of its own. So
+-- does one where the old or the new member speaks the classic protocol: those do not say that they
+-- leave. A classic group becomes a consumer group together with the join that asks for it, or not at
+-- all.
 --@include includes/now.lua
 --@include includes/replication.lua
 --@include includes/group.lua
+--@include includes/mixed.lua
 local member, incarnation, instance, subscription = ARGV[2], ARGV[3], ARGV[6], ARGV[7]
 
-local made = 0
-if redis.call('EXISTS', GROUP) == 0 then
-  if ARGV[9] ~= '1' then return refuse(69, 'group ' .. ARGV[8] .. ' does not exist') end
-  create('consumer', ARGV[8])
-  made = 1
-end
-local kind = redis.call('HGET', GROUP, 'type')
-if kind ~= 'consumer' then
-  if members() > 0 then
-    return refuse(23, 'group ' .. ARGV[8] .. ' is a ' .. kind .. ' group, and not empty')
+local classic = ARGV[11] ~= ''
+
+local function full(joins_anew)
+  if joins_anew and ARGV[10] ~= '0' and members() >= tonumber(ARGV[10]) then
+    return refuse(81, 'group ' .. ARGV[8] .. ' has ' .. members()
+      .. ' members, the most it may have')
   end
-  -- What was given out in generations is not given out as epochs again.
-  local generation = tonumber(redis.call('HGET', GROUP, 'generation') or '0')
+end
+
+-- The group's own epoch stays if it is larger: it was somebody's.
+local function take_type(generation)
   if generation > tonumber(redis.call('HGET', GROUP, 'epoch')) then
     redis.call('HSET', GROUP, 'epoch', text(generation), 'target_epoch', text(generation))
   end
-  redis.call('HSET', GROUP, 'type', 'consumer')
+  redis.call('HSET', GROUP, 'type', 'consumer',
+    'versions', redis.call('HGET', GROUP, 'version') or '0')
   redis.call('HDEL', GROUP, 'version', 'writer', 'phase', 'generation', 'classic')
   redis.call('ZREMRANGEBYSCORE', DEADLINES, '-inf', '(+inf')
+end
+
+-- Each member keeps what it owns, at an epoch that is the generation that it knows.
+local function convert()
+  redis.call('HSET', GROUP, 'target_epoch', redis.call('HGET', GROUP, 'epoch'),
+    'topics', ARGV[13], 'seen', ARGV[14])
+  for i = 15, #ARGV, 7 do
+    local id, assigned, instance = ARGV[i], ARGV[i + 2], ARGV[i + 4]
+    write_row(id, ARGV[i + 1], ARGV[i + 1], string.rep('0', 20), 'S', assigned, '')
+    each(assigned, function(partition) redis.call('HSET', OWNER, partition, id) end)
+    redis.call('HSET', TARGET, id, assigned)
+    redis.call('HSET', SUBSCRIPTIONS, id, ARGV[i + 3])
+    if instance ~= '' then
+      redis.call('HSET', GROUP, 'i:' .. instance, id, 'm:' .. id, instance)
+    end
+    mark_alive(id, string.match(ARGV[i + 5], '^(%d+)|(%-?%d+)$'))
+    set_supported(id, ARGV[i + 6])
+  end
+  ring('')
+end
+
+local made = 0
+local kind = redis.call('HGET', GROUP, 'type')
+if classic and (kind ~= 'consumer' or members() == 0) then
+  return refuse(23, 'group ' .. ARGV[8] .. ' is not a consumer group with members')
+end
+if not kind then
+  if ARGV[9] ~= '1' then return refuse(69, 'group ' .. ARGV[8] .. ' does not exist') end
+  create('consumer', ARGV[8])
+  made = 1
+elseif kind ~= 'consumer' then
+  local upgrades = members() > 0
+  if upgrades and (ARGV[12] == '' or redis.call('HGET', GROUP, 'version') ~= ARGV[12]) then
+    return refuse(23, 'group ' .. ARGV[8] .. ' is a ' .. kind .. ' group, and not empty')
+  end
+  local replaces = false
+  for i = 19, #ARGV, 7 do replaces = replaces or (instance ~= '' and ARGV[i] == instance) end
+  local refused = upgrades and full(not replaces)
+  if refused then return refused end
+  -- What was given out in generations is not given out as epochs again.
+  take_type(tonumber(redis.call('HGET', GROUP, 'generation') or '0'))
+  if upgrades then convert() end
   made = 1
 end
 expire(8)
-
-local function mark_alive()
-  redis.call('ZADD', DEADLINES, text(now + tonumber(ARGV[4])), 's:' .. member)
-  redis.call('HSET', GROUP, 't:' .. member, ARGV[4] .. '|' .. ARGV[5])
-  for field, span in pairs({session = ARGV[4], rebalance = ARGV[5]}) do
-    if tonumber(span) > tonumber(redis.call('HGET', GROUP, field)) then
-      redis.call('HSET', GROUP, field, span)
-    end
-  end
-end
 
 -- Whose place it takes: its own of an earlier join, or that of the instance's last member.
 local before = member
@@ -66,7 +108,7 @@ local row = redis.call('HGET', CURRENT, before)
 local epoch, previous, earlier, state, assigned, revoking, _
 if row then
   epoch, previous, _, earlier, state, assigned, revoking = parse(row)
-  if before ~= member and epoch ~= '-2' then
+  if before ~= member and epoch ~= '-2' and not (classic or speaks_classic(before)) then
     -- When its session ends tells whoever asks again and again whether it still lives; but in
     -- another history all sessions were moved on.
     return refuse(111, 'instance ' .. instance .. ' is still in use by member ' .. before
@@ -74,26 +116,30 @@ if row then
       .. ' in history ' .. string.sub(redis.call('HGET', GROUP, 'token') or '', 1, 8))
   end
   if before == member and incarnation == earlier and epoch ~= '-2' then
-    mark_alive()
+    mark_alive(member, ARGV[4], ARGV[5])
     return {made, 1, view(member)}
   end
   if before == member and incarnation < earlier then
     return refuse(110, 'member ' .. member .. ' has joined again since')
   end
-elseif ARGV[10] ~= '0' and members() >= tonumber(ARGV[10]) then
-  return refuse(81, 'group ' .. ARGV[8] .. ' has ' .. members() .. ' members, the most it may have')
+else
+  local refused = full(true)
+  if refused then return refused end
 end
 
 local old = row and redis.call('HGET', SUBSCRIPTIONS, before) or ''
-local returns = row and epoch == '-2'
+local returns = row and (epoch == '-2' or before ~= member)
+if row then forget_supported(before) end
 if returns then
   local target = redis.call('HGET', TARGET, before) or ''
   for _, key in ipairs({CURRENT, TARGET, SUBSCRIPTIONS}) do redis.call('HDEL', key, before) end
   redis.call('ZREM', DEADLINES, 's:' .. before, 'r:' .. before)
   redis.call('HDEL', GROUP, 'm:' .. before, 't:' .. before)
   each(assigned, function(partition) redis.call('HSET', OWNER, partition, member) end)
+  each(revoking, release)
   redis.call('HSET', TARGET, member, target)
-  write_row(member, previous, '0', incarnation, state, assigned, '')
+  write_row(member, epoch == '-2' and previous or epoch, '0', incarnation,
+    state == 'R' and 'W' or state, assigned, '')
 else
   if row then
     each(assigned, release)
@@ -110,9 +156,14 @@ redis.call('HSET', SUBSCRIPTIONS, member, subscription)
 if instance ~= '' then
   redis.call('HSET', GROUP, 'i:' .. instance, member, 'm:' .. member, instance)
 end
-mark_alive()
+if classic then set_supported(member, ARGV[11]) end
+mark_alive(member, ARGV[4], ARGV[5])
 redis.call('HDEL', GROUP, 'empty_since')
-if returns and string.match(old, '^[^\n]*') ~= string.match(subscription, '^[^\n]*') then
+local group = redis.call('HMGET', GROUP, 'epoch', 'target_epoch')
+if returns and (string.match(old, '^[^\n]*') ~= string.match(subscription, '^[^\n]*')
+  -- The assignment that is due may have been computed already, and name the one that it was before:
+  -- settle passes that over, and so another one has to follow.
+  or (before ~= member and group[1] ~= group[2])) then
   raise_epoch()
 end
 return {made, 0, view(member)}

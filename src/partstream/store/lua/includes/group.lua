@@ -1,7 +1,9 @@
 -- group: what the scripts of a group share. They all declare the same keys, in the same order:
 --
 -- KEYS[1]  group          hash  type, epochs, claim; i:<instance> -> member, m:<member> -> instance,
---                               t:<member> -> its session|its rebalance time, ms
+--                               t:<member> -> its session|its rebalance time, ms; of members that
+--                               speak the classic protocol c:<member> -> what they support, and
+--                               how many they are: classics
 -- KEYS[2]  subscriptions  hash  member -> two lines of JSON: what an assignment needs, the rest
 -- KEYS[3]  current        hash  member -> epoch|previous|seq|incarnation|state|assigned|revoking
 -- KEYS[4]  target         hash  member -> the partitions it is to own
@@ -84,6 +86,11 @@ local function release(partition)
   if waiting then ring(waiting) end
 end
 
+local function forget_supported(member)
+  local gone = redis.call('HDEL', GROUP, 'c:' .. member)
+  if gone == 1 then redis.call('HINCRBY', GROUP, 'classics', '-1') end
+end
+
 local function remove(member)
   local row = redis.call('HGET', CURRENT, member)
   redis.call('ZREM', DEADLINES, 's:' .. member, 'r:' .. member)
@@ -95,6 +102,7 @@ local function remove(member)
   redis.call('HDEL', SUBSCRIPTIONS, member)
   local instance = redis.call('HGET', GROUP, 'm:' .. member)
   if instance then redis.call('HDEL', GROUP, 'm:' .. member, 'i:' .. instance) end
+  forget_supported(member)
   each(assigned, release)
   each(revoking, release)
   if members() == 0 then redis.call('HSET', GROUP, 'empty_since', text(now)) end
