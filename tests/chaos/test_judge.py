@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
+from tests.chaos.histories import VALUES, clean, kinds, lost, one_more, without
 from tests.chaos.history import (
     Acked,
     Assigned,
@@ -13,13 +12,9 @@ from tests.chaos.history import (
     Calm,
     Closed,
     CommitBegun,
-    CommitEnded,
-    Committed,
-    Converged,
     Crashed,
     Event,
     Failed,
-    Gone,
     Killed,
     Leaked,
     Linked,
@@ -27,7 +22,6 @@ from tests.chaos.history import (
     LossSeen,
     Memory,
     Moved,
-    Owning,
     Read,
     Rewound,
     Sent,
@@ -36,96 +30,6 @@ from tests.chaos.history import (
     Told,
 )
 from tests.chaos.judge import Promise, judge
-
-VALUES = [f"p/{number}/x" for number in range(6)]
-
-
-def clean() -> list[Event]:
-    """A producer sends six records to one partition; a member and a reader read them."""
-    events: list[Event] = [
-        Began(0.0, "p", "producer", True),
-        Began(0.1, "m", "member"),
-        Began(0.2, "r", "reader"),
-        Assigned(0.3, "m", 0, 0),
-        Owning(0.4, "m", "id-1", 1, [0]),
-    ]
-    for number, value in enumerate(VALUES):
-        at = 1.0 + number
-        events += [Sent(at, "p", "k", value), Acked(at + 0.1, "p", value, 0, number)]
-    events += [
-        Read(7.1, "m", 0, 0, VALUES[:4]),
-        CommitBegun(7.2, "m", 1, 0, 4),
-        CommitEnded(7.3, "m", 1, "ok"),
-        Gone(7.4, "m", 0),
-        Assigned(7.5, "m", 0, 4),
-        Read(7.6, "m", 0, 4, VALUES[4:]),
-        CommitBegun(7.7, "m", 2, 0, 6),
-        CommitEnded(7.8, "m", 2, "ok"),
-        Moved(8.0, "r", 0, 2),
-        Read(8.1, "r", 0, 2, VALUES[2:]),
-        Moved(8.2, "r", 0, 0),
-        Read(8.3, "r", 0, 0, VALUES[:3]),
-        Read(8.4, "r", 0, 3, VALUES[3:]),
-        Calm(4.5),
-        Converged(9.0, 4.5),
-        *(Linked(9.05, "server 1", "", client, 3) for client in "pmr"),
-        Linked(9.05, "server 4", "server 3", "p", 2),
-        *(Closed(9.1, client) for client in "pmr"),
-        Leaked(9.2, "w", 0, 0),
-        *(Memory(number, "w", 50_000 + 10 * number) for number in range(9)),
-        LogEnd(0, 0, 6, 1),
-        *(Stored(0, number, 1, "k", value) for number, value in enumerate(VALUES)),
-        Committed(0, 6),
-    ]
-    return events
-
-
-def kinds(events: list[Event], promise: Promise | None = None) -> set[str]:
-    return {anomaly.kind for anomaly in judge(events, promise)}
-
-
-def without(events: list[Event], drop: Callable[[Event], bool]) -> list[Event]:
-    return [event for event in events if not drop(event)]
-
-
-def one_more(value: str, partition: int = 0, offset: int = 6) -> list[Event]:
-    """Another record is in the log, and everybody has read it."""
-    return [
-        LogEnd(partition, 0, offset + 1, 1),
-        Stored(partition, offset, 1, "k", value),
-        Read(8.8, "r", partition, offset, [value]),
-        Read(8.8, "m", partition, offset, [value]),
-        CommitBegun(8.85, "m", 9, partition, offset + 1),
-        CommitEnded(8.9, "m", 9, "ok"),
-        Committed(partition, offset + 1),
-    ]
-
-
-def lost(
-    events: list[Event], first: int, late: tuple[str, ...] = ("p/6/x", "p/7/x")
-) -> list[Event]:
-    """The log has lost everything from an offset on, and holds other records there."""
-    kept = without(
-        events,
-        lambda event: isinstance(event, Stored) and event.offset >= first,
-    )
-    kept = without(kept, lambda event: isinstance(event, LogEnd | Committed | Converged | Read))
-    kept = without(kept, lambda event: isinstance(event, CommitBegun | CommitEnded | Assigned))
-    values = [*VALUES[:first], *late]
-    return [
-        *kept,
-        *(Sent(8.5 + n, "p", "k", value) for n, value in enumerate(late)),
-        *(Acked(8.6 + n, "p", value, 0, first + n) for n, value in enumerate(late)),
-        Converged(9.0, 4.5),
-        LogEnd(0, 0, len(values), 2 if late else 1),
-        Moved(9.1, "r", 0, 0),
-        Read(9.2, "r", 0, 0, values),
-        Read(9.2, "m", 0, 0, values),
-        CommitBegun(9.3, "m", 9, 0, len(values)),
-        CommitEnded(9.4, "m", 9, "ok"),
-        Committed(0, len(values)),
-        *(Stored(0, first + n, 7, "k", value) for n, value in enumerate(late)),
-    ]
 
 
 def test_a_clean_history_has_no_anomalies() -> None:
@@ -344,137 +248,6 @@ def test_another_record_in_the_same_epoch() -> None:
     events = without(events, lambda event: isinstance(event, LogEnd))
     events += [LogEnd(0, 0, 6, 1)]
     assert kinds(events, Promise(may_lose=True)) == {"divergent"}
-
-
-# The group.
-
-
-def test_two_owners_in_one_epoch() -> None:
-    events = [*clean(), Began(1.0, "n", "member"), Owning(2.0, "n", "id-2", 1, [0])]
-    assert kinds([*events, Closed(9.0, "n")]) == {"two owners"}
-
-
-def test_another_owner_in_the_next_epoch() -> None:
-    events = [*clean(), Began(1.0, "n", "member"), Owning(2.0, "n", "id-2", 2, [0])]
-    assert kinds([*events, Closed(9.0, "n")]) == set()
-
-
-def test_a_successor_that_is_the_same_static_member() -> None:
-    """It takes over what the one before it had, in the same epoch."""
-    events = [*clean(), Began(1.0, "n", "member"), Owning(2.0, "n", "id-1", 1, [0])]
-    assert kinds([*events, Closed(9.0, "n")]) == set()
-
-
-def test_a_commit_beyond_what_was_read() -> None:
-    events = [*clean(), CommitBegun(8.8, "m", 3, 0, 7), CommitEnded(8.9, "m", 3, "failed")]
-    assert kinds(events) == {"committed unread"}
-
-
-def test_a_committed_record_that_no_member_was_given() -> None:
-    events = without(clean(), lambda event: 7.0 < getattr(event, "at", 0) < 7.4)
-    assert kinds(events) == {"committed unread"}
-
-
-def test_a_commit_beyond_the_end() -> None:
-    events = without(clean(), lambda event: isinstance(event, Committed))
-    assert kinds([*events, Committed(0, 7)]) == {"committed unread"}
-
-
-def test_a_commit_that_is_gone_in_the_end() -> None:
-    events = without(clean(), lambda event: isinstance(event, Committed))
-    for late in ([Committed(0, 5)], []):
-        expected = {"commit went back", "stopped short"}
-        assert kinds([*events, *late]) == expected
-        assert kinds([*events, *late], Promise(may_lose=True)) == expected
-        assert kinds([*events, *late], Promise(may_lose_commits=True)) == {"stopped short"}
-
-
-def test_a_group_that_does_not_read_all() -> None:
-    events = without(
-        clean(), lambda event: event in (Committed(0, 6), CommitEnded(7.8, "m", 2, "ok"))
-    )
-    events += [CommitEnded(7.8, "m", 2, "failed"), Committed(0, 4)]
-    assert kinds(events) == {"stopped short"}
-
-
-def test_a_commit_that_is_gone_for_the_next_owner() -> None:
-    events = [*clean(), Gone(8.4, "m", 0), Assigned(8.5, "m", 0, 4)]
-    assert kinds(events) == {"commit went back"}
-
-
-def test_an_accepted_commit_of_a_former_owner() -> None:
-    events = [*clean(), CommitBegun(8.8, "m", 3, 0, 5), CommitEnded(8.9, "m", 3, "ok")]
-    assert kinds(events) == {"commit went back"}
-
-
-def test_a_refused_commit_of_a_former_owner() -> None:
-    events = [*clean(), CommitBegun(8.8, "m", 3, 0, 5), CommitEnded(8.9, "m", 3, "failed")]
-    assert kinds(events) == set()
-
-
-@pytest.mark.parametrize(("told", "expected"), [("m", set()), ("r", {"commit went back"})])
-def test_a_commit_that_follows_a_log_that_went_back(told: str, expected: set[str]) -> None:
-    """A member has to be told, not just anybody."""
-    events = [
-        *clean(),
-        Told(8.7, told, 0, 5),
-        CommitBegun(8.8, "m", 3, 0, 5),
-        CommitEnded(8.9, "m", 3, "ok"),
-        Read(8.9, told, 0, 5, VALUES[5:]),
-        CommitBegun(9.0, "m", 4, 0, 6),
-        CommitEnded(9.0, "m", 4, "ok"),
-    ]
-    assert kinds(events) == expected
-
-
-def test_a_commit_that_is_on_its_way_while_the_log_goes_back() -> None:
-    events = [
-        *clean(),
-        CommitBegun(8.6, "m", 3, 0, 6),
-        Told(8.7, "m", 0, 4),
-        CommitEnded(8.75, "m", 3, "ok"),
-        Read(8.8, "m", 0, 4, VALUES[4:]),
-        CommitBegun(8.8, "m", 4, 0, 5),
-        CommitEnded(8.9, "m", 4, "ok"),
-        CommitBegun(8.9, "m", 5, 0, 6),
-        CommitEnded(8.9, "m", 5, "ok"),
-    ]
-    assert kinds(events) == set()
-
-
-def test_a_group_that_does_not_come_to_rest() -> None:
-    events = without(clean(), lambda event: isinstance(event, Converged))
-    assert kinds(events) == {"not converged"}
-    assert kinds([*events, Converged(90.0, 85.5)]) == {"not converged"}
-
-
-def other_group(*more: Event) -> list[Event]:
-    """Another group reads the same, on its own."""
-    return [
-        *clean(),
-        Began(1.0, "n", "member", group="other"),
-        Assigned(1.1, "n", 0, -1),
-        Owning(1.2, "n", "id-2", 1, [0]),
-        Read(8.0, "n", 0, 0, VALUES),
-        CommitBegun(8.1, "n", 1, 0, 6),
-        CommitEnded(8.2, "n", 1, "ok"),
-        Closed(9.1, "n"),
-        Converged(9.0, 4.5, "other"),
-        Committed(0, 6, "other"),
-        *more,
-    ]
-
-
-def test_groups_are_judged_each_by_itself() -> None:
-    assert kinds(other_group()) == set()
-    events = other_group(Owning(2.0, "o", "id-3", 1, [0]), Began(1.5, "o", "member", group="other"))
-    assert kinds([*events, Closed(9.1, "o")]) == {"two owners"}
-    events = without(other_group(), lambda event: event == Committed(0, 6, "other"))
-    assert kinds([*events, Committed(0, 5, "other")]) == {"commit went back", "stopped short"}
-    events = without(other_group(), lambda event: isinstance(event, Read) and event.client == "n")
-    assert kinds(events) == {"committed unread"}
-    events = without(other_group(), lambda event: event == Converged(9.0, 4.5, "other"))
-    assert kinds(events) == {"not converged"}
 
 
 # Clients.
