@@ -130,9 +130,17 @@ class Committer:
 
     def _in_line(self, offsets: Offsets) -> asyncio.Task[None]:
         """Begin a commit that waits for those that were begun before: the last one counts."""
-        task = self._spawn(self._commit_after(self._last_in_line, offsets))
+        task = self._spawn(self._commit_after(self._last_in_line, offsets, self._incarnation()))
         self._last_in_line = task
         return task
+
+    def _incarnation(self) -> int | None:
+        """Which join of the member it is that begins a commit; None while there is none."""
+        try:
+            identity = self._identity()
+        except CommitFailed:
+            return None
+        return None if identity is None else identity.incarnation
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name="commit")
@@ -140,10 +148,12 @@ class Committer:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _commit_after(self, before: asyncio.Task[None] | None, offsets: Offsets) -> None:
+    async def _commit_after(
+        self, before: asyncio.Task[None] | None, offsets: Offsets, begun_by: int | None
+    ) -> None:
         if before is not None:
             await asyncio.wait([before])
-        await self._commit(offsets)
+        await self._commit(offsets, begun_by)
 
     async def _tell(
         self, commit: asyncio.Task[None], named: Named, callback: Callback | None
@@ -164,22 +174,28 @@ class Committer:
         except PartstreamError as error:
             _logger.warning("the auto-commit to group %s failed: %s", self._group_id, error)
 
-    async def _commit(self, offsets: Offsets) -> None:
+    async def _commit(self, offsets: Offsets, begun_by: int | None) -> None:
         began = self._loop.time()
         error = ""
         try:
-            await self._commit_until_done(offsets)
+            await self._commit_until_done(offsets, begun_by)
         except PartstreamError as failure:
             error = type(failure).__name__
             raise
         finally:
             self._observer.committed(self._group_id, self._loop.time() - began, error)
 
-    async def _commit_until_done(self, offsets: Offsets) -> None:
+    async def _commit_until_done(self, offsets: Offsets, begun_by: int | None) -> None:
         deadline = self._loop.time() + self._config.request_timeout_ms / 1000
         stale = 0
         while True:
             identity = self._identity()
+            if identity is not None and identity.incarnation != begun_by:
+                # In between the partitions were others', who may have come farther.
+                raise CommitFailed(
+                    f"member {identity.member_id} of group {self._group_id!r} has lost its "
+                    "partitions since the commit was begun"
+                )
             try:
                 if identity is None:
                     await self._groups.commit(self._group_id, offsets, member_epoch=OUTSIDER)

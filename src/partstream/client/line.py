@@ -96,7 +96,7 @@ class Line:
 
     def pump(self) -> None:
         """Send what is ready, as far as order and the number in flight allow."""
-        while not self._failed and not self._recovering and len(self._in_flight) < self._window:
+        while not self._failed and not self._recovering and self._has_room():
             if not self.queue.ready:
                 if not self._due:
                     return
@@ -106,6 +106,18 @@ class Line:
                     return
                 self._sending.sealed(self.queue)
             self._send(self.queue.ready.popleft())
+
+    def _has_room(self) -> bool:
+        """Whether another batch may go out.
+
+        What replicas confirm out of order counts until all before it is confirmed, too: the log
+        remembers the producer's last five batches, and one behind those could not be sent again.
+        """
+        if len(self._in_flight) >= self._window or not self._in_flight:
+            return not self._in_flight
+        ready = self.queue.ready
+        following = ready[0].number if ready and ready[0].number else self._numbering.following
+        return following - self._in_flight[0].number < self._window
 
     @property
     def moving(self) -> bool:

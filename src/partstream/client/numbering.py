@@ -40,6 +40,11 @@ class Numbering:
             self._sequence = (self._sequence + batch.count) % _SEQUENCES
 
     @property
+    def following(self) -> int:
+        """The place of the batch that is numbered next."""
+        return self._count + 1
+
+    @property
     def used_up(self) -> bool:
         """Whether there is no further epoch: it takes another producer id."""
         return self._epoch >= _LAST_EPOCH
