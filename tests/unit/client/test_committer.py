@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
+import pytest
+
 from partstream.client.committer import Committer
+from partstream.client.membership import Identity
 from partstream.config.consumer import ConsumerConfig
 from partstream.engine.groups import ConsumerGroups
+from partstream.errors import CommitFailed
 from partstream.model import OffsetAndMetadata
 
 AT_7 = {("t", 0): OffsetAndMetadata(7)}
@@ -29,11 +34,13 @@ class Groups:
         self.taken.append(offsets)
 
 
-def committer_to(groups: Groups) -> Committer:
+def committer_to(
+    groups: Groups, identity: Callable[[], Identity | None] = lambda: None
+) -> Committer:
     return Committer(
         cast("ConsumerGroups", groups),
         ConsumerConfig(group_id="g"),
-        identity=lambda: None,
+        identity=identity,
         hurry=lambda: None,
         disowned=lambda *_: None,
     )
@@ -79,5 +86,24 @@ async def test_commits_by_itself_do_not_pile_up_while_redis_is_away() -> None:
     assert groups.taken == [AT_7]
     committer.auto(AT_9)
     await committer.settled()
+    assert groups.taken == [AT_7, AT_9]
+    await committer.close()
+
+
+async def test_a_commit_belongs_to_the_join_that_began_it() -> None:
+    """It waits behind another one; meanwhile its partitions were somebody else's, who came farther."""
+    groups, incarnation = Groups(), 1
+    committer = committer_to(groups, lambda: Identity("m", incarnation + 5, incarnation))
+    groups.open.clear()
+    first = asyncio.create_task(committer.commit(AT_7))
+    await groups.came.wait()
+    second = asyncio.create_task(committer.commit(AT_9))
+    await asyncio.sleep(0)
+    incarnation = 2
+    groups.open.set()
+    await first
+    with pytest.raises(CommitFailed, match="since the commit was begun"):
+        await second
+    await committer.commit(AT_9)
     assert groups.taken == [AT_7, AT_9]
     await committer.close()
