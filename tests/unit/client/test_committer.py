@@ -91,7 +91,7 @@ async def test_commits_by_itself_do_not_pile_up_while_redis_is_away() -> None:
 
 
 async def test_a_commit_belongs_to_the_join_that_began_it() -> None:
-    """It waits behind another one; meanwhile its partitions were somebody else's, who came farther."""
+    """It waits behind another one; its partitions were somebody else's meanwhile."""
     groups, incarnation = Groups(), 1
     committer = committer_to(groups, lambda: Identity("m", incarnation + 5, incarnation))
     groups.open.clear()
