@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import threading
 from typing import Any
 
@@ -15,6 +16,7 @@ from partstream.errors import ClosedClient
 from partstream.model import CompactionProgress
 from tests.engine.compacting import updates
 from tests.engine.logs import engine
+from tests.waiting import wait_until
 
 COMPACT = {
     "cleanup.policy": "compact",
@@ -64,6 +66,9 @@ def test_an_interrupt_lets_others_go_on(redis_url: str, namespace: str) -> None:
     def interrupt(*_: object) -> None:
         if not under_way.is_set():
             under_way.set()
+            # An interrupt on its way into the call would find nothing to take back yet.
+            wait = threading.Condition.wait.__code__
+            wait_until(lambda: sys._current_frames()[waiting].f_code is wait)
             signal.pthread_kill(waiting, signal.SIGINT)
             assert gave_up.wait(30)  # or the cleaning could be done before it is cancelled
 

@@ -79,13 +79,15 @@ class Portal:
             ClosedClient, ForkedClient: the loop has ended, or lives in another process.
             IllegalState: called on the loop's own thread, as from a delivery callback.
         """
-        future = self.start(work)
+        future: Future[Result] | None = None
         try:
+            future = self.start(work)
             return future.result()
         except CancelledError:
             raise ClosedClient("this client was closed meanwhile") from None
         except BaseException:
-            future.cancel()
+            if future is not None:
+                future.cancel()
             raise
 
     def ask(self, question: Callable[[], Result]) -> Result:
