@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-import runpy
+import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -44,12 +44,11 @@ def machine() -> dict[str, object]:
 
 
 def measure(part: str) -> list[rows.Row]:
-    """Run a part, which prints its table."""
+    """Run a part, in a process of its own, which prints its table."""
     print(f"\n== {part}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "rows.json")
-        sys.argv = [f"bench.{part}", "--json", str(file)]
-        runpy.run_module(f"bench.{part}", run_name="__main__")
+        subprocess.run([sys.executable, "-m", f"bench.{part}", "--json", str(file)], check=True)
         return rows.read(file)
 
 
