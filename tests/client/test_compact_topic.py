@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 import threading
 from typing import Any
 
@@ -16,7 +15,6 @@ from partstream.errors import ClosedClient
 from partstream.model import CompactionProgress
 from tests.engine.compacting import updates
 from tests.engine.logs import engine
-from tests.waiting import wait_until
 
 COMPACT = {
     "cleanup.policy": "compact",
@@ -61,21 +59,28 @@ def test_an_interrupt_lets_others_go_on(redis_url: str, namespace: str) -> None:
     asyncio.run(_history(redis_url, namespace))
     waiting = threading.main_thread().ident
     assert waiting is not None
-    under_way, gave_up = threading.Event(), threading.Event()
+    heard, gave_up = threading.Event(), threading.Event()
+
+    def once(*_: object) -> None:
+        if not heard.is_set():
+            heard.set()
+            raise KeyboardInterrupt
 
     def interrupt(*_: object) -> None:
-        if not under_way.is_set():
-            under_way.set()
-            # An interrupt on its way into the call would find nothing to take back yet.
-            wait = threading.Condition.wait.__code__
-            wait_until(lambda: sys._current_frames()[waiting].f_code is wait)
+        while not heard.is_set():
+            # One that comes just before the thread falls asleep does not wake it.
             signal.pthread_kill(waiting, signal.SIGINT)
-            assert gave_up.wait(30)  # or the cleaning could be done before it is cancelled
+            heard.wait(0.05)
+        assert gave_up.wait(30)  # or the cleaning could be done before it is cancelled
 
-    with partstream.Admin(redis_url, namespace=namespace) as admin:
-        with pytest.raises(KeyboardInterrupt):
-            admin.compact_topic("t", on_progress=interrupt)
-        gave_up.set()
+    before = signal.signal(signal.SIGINT, once)
+    try:
+        with partstream.Admin(redis_url, namespace=namespace) as admin:
+            with pytest.raises(KeyboardInterrupt):
+                admin.compact_topic("t", on_progress=interrupt)
+            gave_up.set()
+    finally:
+        signal.signal(signal.SIGINT, before)
     with partstream.Admin(redis_url, namespace=namespace) as admin:
         assert admin.compact_topic("t")[0] is not None
 
