@@ -21,3 +21,13 @@ local function only_classics()
   local classics = tonumber(redis.call('HGET', GROUP, 'classics') or '0')
   return classics > 0 and classics >= members() and 1 or 0
 end
+
+-- The refusal of a member whose instance is somebody else's by now, or nobody's; nil: it is its own.
+local function replaced_by_another(member, instance)
+  if instance == '' then return nil end
+  local holder = redis.call('HGET', GROUP, 'i:' .. instance)
+  if not holder then return refuse(25, 'there is no instance ' .. instance .. ' in the group') end
+  if holder ~= member then
+    return refuse(82, 'instance ' .. instance .. ' is now member ' .. holder)
+  end
+end

@@ -15,13 +15,8 @@
 --@include includes/mixed.lua
 if redis.call('HGET', GROUP, 'type') ~= 'consumer' or members() == 0 then return {} end
 local member = ARGV[2]
-if ARGV[3] ~= '' then
-  local holder = redis.call('HGET', GROUP, 'i:' .. ARGV[3])
-  if not holder then return refuse(25, 'there is no instance ' .. ARGV[3] .. ' in the group') end
-  if holder ~= member then
-    return refuse(82, 'instance ' .. ARGV[3] .. ' is now member ' .. holder)
-  end
-end
+local replaced = replaced_by_another(member, ARGV[3])
+if replaced then return replaced end
 local row = applied(member)
 local supported = redis.call('HGET', GROUP, 'c:' .. member)
 if not row or not supported then

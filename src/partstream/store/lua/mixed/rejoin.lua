@@ -21,13 +21,8 @@ if redis.call('HGET', GROUP, 'type') ~= 'consumer' or members() == 0 then
   return refuse(23, 'this is not a consumer group with members')
 end
 local member = ARGV[2]
-if ARGV[3] ~= '' then
-  local holder = redis.call('HGET', GROUP, 'i:' .. ARGV[3])
-  if not holder then return refuse(25, 'there is no instance ' .. ARGV[3] .. ' in the group') end
-  if holder ~= member then
-    return refuse(82, 'instance ' .. ARGV[3] .. ' is now member ' .. holder)
-  end
-end
+local replaced = replaced_by_another(member, ARGV[3])
+if replaced then return replaced end
 local row = applied(member)
 if not row then return refuse(25, 'member ' .. member .. ' is not in the group') end
 local old = redis.call('HGET', SUBSCRIPTIONS, member)
