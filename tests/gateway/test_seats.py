@@ -5,6 +5,7 @@ that is not in the log: against a plain model, with appends of its own, of other
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from unittest.mock import Mock
 
@@ -252,15 +253,18 @@ class Story:
         self.position = 0
         self.under_way: list[StoredBatch | None] = []
         """Batches that the log has, whose answer has not come yet; None: it never will."""
-        self.operations = {
+        self.operations: dict[str, Callable[[int], Awaitable[None]]] = {
             "own": self.own,
             "own, later": self.own_later,
             "land": self.land,
             "other": self.other,
             "poll": self.poll,
             "truncate": self.truncate,
-            "work": lambda _: asyncio.sleep(0),
+            "work": self.work,
         }
+
+    async def work(self, _: int) -> None:
+        await asyncio.sleep(0)
 
     async def own_later(self, size: int) -> None:
         self.under_way.append(self.log.append(size))
