@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from unittest.mock import Mock
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partstream.engine.partition import Partition
@@ -228,6 +228,7 @@ _OPERATIONS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(operations=_OPERATIONS)
 def test_a_reader_sees_the_log(operations: list[tuple[str, int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
