@@ -10,6 +10,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import redis.asyncio
 
@@ -61,7 +62,8 @@ async def measure_redis_py(url: str, rate: int, seconds: int) -> list[float]:
         async def receive() -> None:
             last = b"0"
             while len(latencies) < total:
-                for _, entries in await reading.xread({"plain": last}, block=5_000):
+                found: Any = await reading.xread({"plain": last}, block=5_000)
+                for _, entries in found:
                     latencies.extend(elapsed(fields[b"value"]) for _, fields in entries)
                     last = entries[-1][0]
 

@@ -188,6 +188,14 @@ def stored_batch(row: list[Any]) -> StoredBatch:
     )
 
 
+def batch_at(
+    base_offset: int, leader_epoch: int, append_time: int | None, payload: bytes
+) -> StoredBatch:
+    """A batch that has been appended there, as a fetch would bring it."""
+    delta = _DELTA.unpack_from(payload, _DELTA_AT)[0]
+    return StoredBatch(base_offset, base_offset + delta + 1, leader_epoch, append_time, payload)
+
+
 async def _both(
     store: Store, partition: Partition, first: tuple[Any, ...], second: tuple[Any, ...]
 ) -> tuple[Any, Any]:

@@ -21,6 +21,7 @@ from partstream.errors import (
 from partstream.gateway.connection import Connection
 from partstream.gateway.epochs import Epochs
 from partstream.gateway.internal import check_made
+from partstream.gateway.landings import Landings
 from partstream.gateway.meter import Meter
 from partstream.gateway.registry import Registry
 from partstream.gateway.versions import Versions
@@ -47,6 +48,8 @@ class Broker:
     """What is served, by API key."""
     meter: Meter = field(default_factory=Meter)
     """Counts what is served."""
+    landings: Landings = field(default_factory=Landings)
+    """What is being appended, for those who wait for it."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the gateway ends: nobody is to begin to wait (see `Connection.hurriers`)."""
 

@@ -9,25 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from partstream.engine.partition import Partition
-from partstream.engine.reading import Cursor, Fetched, StoredBatch, fetch
 from partstream.errors import PartstreamError
 from partstream.gateway.broker import Broker
 from partstream.gateway.connection import Connection
 from partstream.gateway.each import side_by_side
+from partstream.gateway.landings import Landed
+from partstream.gateway.seats import Got, Seat
 from partstream.gateway.unsent import Share
-from partstream.store.bells import Watch
 
-_ROUNDS = 4
-"""Reads of one partition for one Fetch: each reaches as far as the sizes of batches are known."""
 _BUSY = 8
 """After so many Fetches in a row that found something at once, a doorbell is left alone."""
 _IDLE = 3
 """After so many in a row that found nothing, it is watched even if the Fetch does not wait."""
-_FRESH_S = 5.0
-"""So long a silent doorbell is believed: where a slot is on the move it does not ring."""
 _MOST_SEATS = 20_000
 _PATIENCE_S = 10.0
 """So long a Fetch waits for room for its answer; then it reads one batch."""
@@ -47,51 +43,13 @@ class Want:
         return self.partition.keys.bell
 
 
-@dataclass(slots=True)
-class Got:
-    """What there is in one partition."""
-
-    batches: list[StoredBatch] = field(default_factory=list)
-    size: int = 0
-    log_start: int = -1
-    log_end: int = -1
-    leader_epoch: int = -1
-    error: PartstreamError | None = None
-
-
-@dataclass(slots=True)
-class _Seat:
-    """What is remembered of one partition from one Fetch to the next."""
-
-    cursor: Cursor
-    watch: Watch | None = None
-    rings: int = 0
-    streak: int = 0
-    """Fetches in a row that found something at once; negative: that found nothing."""
-    nothing: Fetched | None = None
-    """What a look found at the log's end, if nothing has rung since."""
-    nothing_at: int = -1
-    believed_until: float = 0.0
-
-    def is_quiet(self, offset: int, now: float) -> bool:
-        """Whether there is nothing to be read, known without asking."""
-        return self.nothing is not None and self.nothing_at == offset and now < self.believed_until
-
-    def leave(self) -> None:
-        """Watch the doorbell no more."""
-        self.nothing = None
-        if self.watch is not None:
-            self.watch.cancel()
-            self.watch = None
-
-
 class Reading:
     """What a connection's Fetches remember from one to the next."""
 
     def __init__(self, broker: Broker, share: Share) -> None:
         self._broker = broker
         self._share = share
-        self._seats: dict[str, _Seat] = {}
+        self._seats: dict[str, Seat] = {}
         self._rung: set[str] = set()
         self._bell = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -116,7 +74,7 @@ class Reading:
     def close(self) -> None:
         """Watch no doorbell any more."""
         for seat in self._seats.values():
-            seat.leave()
+            seat.close()
         self._seats.clear()
 
     async def poll(
@@ -129,10 +87,20 @@ class Reading:
         deadline = self._loop.time() + max_wait_ms / 1000
         self._rung.clear()
         self._bell.clear()
+        for want in wants:
+            self._seat(want).waits = True
+        got = await self._poll(wants, max_bytes, min_bytes, deadline)
+        for want, one in zip(wants, got, strict=True):
+            self._seat(want).answered(want.offset, want.max_bytes, one, self._loop.time)
+        return got
+
+    async def _poll(
+        self, wants: Sequence[Want], max_bytes: int, min_bytes: int, deadline: float
+    ) -> list[Got]:
         got, is_cut = await self._read_first(wants, max_bytes)
         if is_cut:
             min_bytes = min(min_bytes, 1)  # others need the room in which this would wait for more
-        if _enough(got, min_bytes) or max_wait_ms <= 0 or self._hurried:
+        if _enough(got, min_bytes) or deadline <= self._loop.time() or self._hurried:
             await self._judge(wants, got)
             return got
         unheard = [want for want in wants if self._seat(want).watch is None]
@@ -178,18 +146,31 @@ class Reading:
     async def _watch(self, want: Want) -> None:
         seat, bell = self._seat(want), want.bell
 
+        landings = self._broker.landings
+
         def ring() -> None:
-            seat.rings += 1
-            seat.nothing = None
+            seat.rang()
+            wake()
+
+        def hear(said: bytes) -> None:
+            # What is on its way from here is told, and better, when it lands.
+            if not landings.expects(bell) and seat.is_news(said):
+                ring()
+
+        def land(landed: Landed | None) -> None:
+            seat.landed(landed, self._loop.time())
+            wake()
+
+        def wake() -> None:
             self._rung.add(bell)
             self._bell.set()
 
         try:
-            watch = await self._broker.store.bells.watch(bell, ring)
+            watch = await self._broker.store.bells.watch(bell, ring, hear=hear)
         except PartstreamError:
             return  # the Fetch ends by its time
         if self._seats.get(bell) is seat:
-            seat.watch = watch
+            seat.attend(watch, landings.listen(bell, land))
         else:
             watch.cancel()  # the connection has ended meanwhile
 
@@ -227,7 +208,7 @@ class Reading:
                 until += 1
             found = await self._read_each(wants[at:until], left)
             for want, one in zip(wants[at:until], found, strict=True):
-                _trim(one, min(want.max_bytes, left), first=left == max_bytes)
+                one.trim(min(want.max_bytes, left), first=left == max_bytes)
                 left -= one.size
                 got.append(one)
             at = until
@@ -239,7 +220,7 @@ class Reading:
     async def _read_each(self, wants: Sequence[Want], left: int) -> list[Got]:
         """Read these, without a task for those that are known to have nothing."""
         now = self._loop.time()
-        got: list[Got | None] = [self._known(want, now) for want in wants]
+        got = [self._seat(want).known(want.offset, now) for want in wants]
         asked = [number for number, one in enumerate(got) if one is None]
         fresh = await side_by_side(lambda number: self._read_one(wants[number], left), asked)
         found = iter(fresh)
@@ -255,7 +236,7 @@ class Reading:
         for number, one in zip(numbers, fresh, strict=True):
             left += got[number].size
             taken -= got[number].size
-            _trim(one, min(wants[number].max_bytes, left), first=not taken)
+            one.trim(min(wants[number].max_bytes, left), first=not taken)
             got[number] = one
             left -= one.size
             taken += one.size
@@ -263,35 +244,7 @@ class Reading:
 
     async def _read_one(self, want: Want, left: int) -> Got:
         seat, budget = self._seat(want), min(want.max_bytes, left)
-        rings, watched = seat.rings, seat.watch is not None
-        cursor, got = seat.cursor, Got()
-        cursor.offset = want.offset
-        try:
-            for _ in range(_ROUNDS):
-                fetched = await fetch(self._broker.store, cursor, max(1, budget - got.size))
-                _take(got, fetched)
-                if not fetched.batches or got.size >= budget:
-                    break
-                cursor.offset = fetched.batches[-1].next_offset
-                if cursor.offset >= got.log_end:
-                    break
-        except PartstreamError as error:
-            if not got.batches:
-                got.error = error
-            return got
-        if watched and not got.batches and rings == seat.rings:
-            seat.nothing, seat.nothing_at = fetched, want.offset
-            seat.believed_until = self._loop.time() + _FRESH_S
-        return got
-
-    def _known(self, want: Want, now: float) -> Got | None:
-        """What there is, if it is known without asking that it is nothing."""
-        seat = self._seat(want)
-        if seat.nothing is None or not seat.is_quiet(want.offset, now):
-            return None
-        got = Got()
-        _take(got, seat.nothing)
-        return got
+        return await seat.read(want.offset, budget, self._loop.time)
 
     async def _bounds(self, want: Want) -> Got:
         """A partition that there is no room for any more."""
@@ -301,39 +254,19 @@ class Reading:
             return Got(error=error)
         return Got(log_start=bounds.start, log_end=bounds.end, leader_epoch=bounds.leader_epoch)
 
-    def _seat(self, want: Want) -> _Seat:
+    def _seat(self, want: Want) -> Seat:
         seat = self._seats.get(want.bell)
         if seat is None:
             if len(self._seats) >= _MOST_SEATS:
                 self._make_room()
-            cursor = Cursor(want.partition, want.offset)
-            seat = self._seats[want.bell] = _Seat(cursor)
+            seat = Seat(self._broker.store, self._share, want.partition)
+            self._seats[want.bell] = seat
         return seat
 
     def _make_room(self) -> None:
         """Forget what was asked for longest ago."""
         for bell in list(self._seats)[: _MOST_SEATS // 2]:
-            self._seats.pop(bell).leave()
-
-
-def _take(got: Got, fetched: Fetched) -> None:
-    got.batches += fetched.batches
-    got.size += sum(len(batch.payload) for batch in fetched.batches)
-    got.log_start, got.log_end = fetched.log_start, fetched.log_end
-    got.leader_epoch = fetched.leader_epoch
-
-
-def _trim(got: Got, budget: int, *, first: bool) -> None:
-    """Leave batches out that do not fit; the very first of a Fetch always does (KIP-74)."""
-    if got.size <= budget:
-        return
-    size = 0
-    for number, batch in enumerate(got.batches):
-        size += len(batch.payload)
-        if size > budget and not (first and number == 0):
-            del got.batches[number:]
-            break
-    got.size = sum(len(batch.payload) for batch in got.batches)
+            self._seats.pop(bell).close()
 
 
 def _enough(got: Sequence[Got], min_bytes: int) -> bool:

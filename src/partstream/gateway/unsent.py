@@ -74,6 +74,8 @@ class Share:
         """Bytes that the request being served may read, or has read."""
         self._answers = 0
         """Bytes of answers that there are."""
+        self._ahead = 0
+        """Bytes that are read before anybody asks for them."""
         self._granting: asyncio.Future[None] | None = None
         self._closed = False
 
@@ -117,6 +119,21 @@ class Share:
             reading, self._reading = self._reading, count
             self._unsent.change(count - reading)
 
+    def take_ahead(self, count: int) -> bool:
+        """Count bytes in that are read before anybody asks for them, if there is room for all."""
+        granted = 0 if self._closed else self._unsent.take(count)
+        if granted < count:
+            self._unsent.change(-granted)
+            return False
+        self._ahead += count
+        return True
+
+    def give_ahead(self, count: int) -> None:
+        """Count them out."""
+        if not self._closed:
+            self._ahead -= count
+            self._unsent.change(-count)
+
     def answered(self, count: int) -> None:
         """There is an answer of so many bytes, those that were read among them."""
         if self._closed:
@@ -134,6 +151,7 @@ class Share:
     def close(self) -> None:
         """The connection is gone."""
         self._unsent.leave(self)
-        held, self._answers, self._reading = self._answers + self._reading, 0, 0
+        held = self._answers + self._reading + self._ahead
+        self._answers = self._reading = self._ahead = 0
         self._closed = True
         self._unsent.change(-held)

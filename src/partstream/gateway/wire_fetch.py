@@ -17,7 +17,7 @@ from partstream.gateway.faults import (
     UNKNOWN_TOPIC_OR_PARTITION,
     code_of,
 )
-from partstream.gateway.polls import Got
+from partstream.gateway.seats import Got
 from partstream.gateway.wire import Wire, write_length, write_topic
 
 FLEXIBLE = 12

@@ -1,7 +1,8 @@
 """Doorbells: shard channels that tell a sleeper that something happened, without polling.
 
-A bell carries no message. Whoever hears it looks; and since a ring may be lost with a connection,
-every watcher is rung whenever its subscription is (re-)established. One connection per node.
+Whoever hears a bell looks. A ring may say what is there to be seen, for those who have seen it by
+then; and since one may be lost with a connection, every watcher is rung whenever its subscription
+is (re-)established. One connection per node.
 """
 
 from __future__ import annotations
@@ -34,12 +35,26 @@ _QUIET_S = 15.0
 
 
 class Watch:
-    """One callback on one channel, until it is cancelled."""
+    """Callbacks on one channel, until it is cancelled."""
 
-    def __init__(self, bells: Bells, channel: str, ring: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        bells: Bells,
+        channel: str,
+        ring: Callable[[], None],
+        hear: Callable[[bytes], None] | None,
+    ) -> None:
         self._bells = bells
         self.channel = channel
-        self.ring = ring
+        self._ring = ring
+        self._hear = hear
+
+    def rung(self, said: bytes) -> None:
+        """The bell has rung, and said something or nothing."""
+        if said and self._hear is not None:
+            self._hear(said)
+        else:
+            self._ring()
 
     def cancel(self) -> None:
         """Hear nothing more; the last one to leave unsubscribes the channel."""
@@ -154,7 +169,7 @@ class _Line:
     def _take(self, reply: list[Any]) -> None:
         kind, channel = reply[0], reply[1].decode()
         if kind == b"smessage":
-            self._bells._rung(channel)
+            self._bells._rung(channel, reply[2])
         elif kind == b"ssubscribe":
             self._delay = _RETRY_S
             if channel in self.wanted:
@@ -187,8 +202,17 @@ class Bells:
         self.refusal: PartstreamError | None = None
         """Why a subscription was refused (an ACL without the channel), if one was."""
 
-    async def watch(self, channel: str, ring: Callable[[], None]) -> Watch:
+    async def watch(
+        self,
+        channel: str,
+        ring: Callable[[], None],
+        *,
+        hear: Callable[[bytes], None] | None = None,
+    ) -> Watch:
         """Call `ring` whenever the bell rings, or may have rung while it could not be heard.
+
+        `hear` is called in its place with what a ring says, if it says anything: a partition's
+        bell the id of the newest entry.
 
         Returns when the subscription stands: what happens from now on is heard. Where the server
         refuses the channel it returns too; `refusal` says why, and the caller has to look.
@@ -198,7 +222,7 @@ class Bells:
         """
         if self._closed:
             raise ClosedClient("the store is closed")
-        watch = Watch(self, channel, ring)
+        watch = Watch(self, channel, ring, hear)
         self._watches.setdefault(channel, []).append(watch)
         confirmed = self._confirmed.get(channel)
         if confirmed is None:
@@ -259,9 +283,9 @@ class Bells:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _rung(self, channel: str) -> None:
+    def _rung(self, channel: str, said: bytes = b"") -> None:
         for watch in tuple(self._watches.get(channel, ())):
-            watch.ring()
+            watch.rung(said)
 
     def _subscribed(self, channel: str) -> None:
         future = self._confirmed.get(channel)

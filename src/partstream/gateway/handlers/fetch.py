@@ -21,7 +21,8 @@ from partstream.gateway.broker import Broker, Call
 from partstream.gateway.connection import Answer
 from partstream.gateway.each import side_by_side
 from partstream.gateway.faults import FETCH_SESSION_ID_NOT_FOUND, NONE
-from partstream.gateway.polls import Got, Reading, Want
+from partstream.gateway.polls import Reading, Want
+from partstream.gateway.seats import Got
 from partstream.gateway.wire_fetch import (
     BY_ID,
     NO_TRANSACTIONS,

@@ -90,16 +90,10 @@ async def _send(
             answer = broker.log.submit(partition, batch, ANY, least_replicas=least)
         if answer is None:
             raise StoreUnavailable("the connection to Redis was lost again")
-        # A connection that ends forgets those that it has not looked at yet.
-        answer.add_done_callback(_heard)
+        broker.landings.follow(partition, batch, answer)
     except PartstreamError as error:
         return Sent(index, name, records, topic, sent, error=error)
     return Sent(index, name, records, topic, sent, answer)
-
-
-def _heard(answer: asyncio.Future[list[Any]]) -> None:
-    if not answer.cancelled():
-        answer.exception()
 
 
 async def _topic(broker: Broker, version: int, name: str) -> Topic:

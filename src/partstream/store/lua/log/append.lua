@@ -8,7 +8,7 @@
 -- KEYS[5]  transactions  zset    declared for what is to come: see ADR 0002
 -- ARGV[1]  topic_id
 -- ARGV[2]  batch         a RecordBatch v2; who calls has checked its CRC
--- ARGV[3]  bell          shard channel, rung if somebody listens
+-- ARGV[3]  bell          shard channel, rung with the entry's id if somebody listens
 -- ARGV[4]  line          for a batch with a sequence: `begin`, the producer's first one to this
 --                        partition; `go on`, a later one; `any`, the caller can not tell
 -- ARGV[5]  least         replicas that must be connected (min.insync.replicas - 1 with acks=all)
@@ -149,6 +149,6 @@ then
   if ok and gone > 0 then log_start = redis.call('HGET', KEYS[2], 'start') end
 end
 local listeners = redis.pcall('PUBSUB', 'SHARDNUMSUB', ARGV[3])
-if listeners[2] and listeners[2] > 0 then redis.pcall('SPUBLISH', ARGV[3], '') end
+if listeners[2] and listeners[2] > 0 then redis.pcall('SPUBLISH', ARGV[3], id) end
 return {new_end - last_delta - 1, epoch, log_append_time and now or -1, tonumber(log_start),
   replicas, token, 0}
