@@ -57,8 +57,9 @@ MOST_GROWTH_MS = 5.0
 MOST_HELD_MS = 5.0
 MOST_MEMORY = 1.3
 """As a multiple of one record a key alone."""
-MOST_SPREAD = 1.5
-"""The largest cost of a record, as a multiple of the least: what counts as flat."""
+MOST_GROWN = 1.5
+"""The cost of a record in the longest history, as a multiple of that in the shortest: what counts
+as flat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,18 +314,28 @@ def promises(results: list[Result]) -> list[Promise]:
                 one.longest_ms <= MOST_HELD_MS,
             ),
         )
-    alone = [one for one in results if one.beside == NOBODY and one.keys == KEYS]
-    if len(alone) > 1:
-        spread = max(one.rate for one in alone) / min(one.rate for one in alone)
-        sizes = f"{min(one.records for one in alone):,} to {max(one.records for one in alone):,}"
-        found.append(
-            Promise(
-                f"cost of a record within {MOST_SPREAD} x",
-                f"{sizes} records of {KEYS:,} keys",
-                f"{spread:.2f} x",
-                spread <= MOST_SPREAD,
-            )
+    return found + _growths([one for one in results if one.beside == NOBODY])
+
+
+def _growths(alone: list[Result]) -> list[Promise]:
+    """How the cost of a record grows with the history, among those of as many records a key: one
+    that stays costs more than one that goes."""
+    found = []
+    for each in sorted({round(one.records / one.keys) for one in alone}):
+        like = sorted(
+            (one for one in alone if round(one.records / one.keys) == each),
+            key=lambda one: one.records,
         )
+        if len(like) > 1:
+            grows = like[0].rate / like[-1].rate
+            found.append(
+                Promise(
+                    f"cost of a record grows to {MOST_GROWN} x at most",
+                    f"{like[0].records:,} to {like[-1].records:,} records, {each} a key",
+                    f"{grows:.2f} x",
+                    grows <= MOST_GROWN,
+                )
+            )
     return found
 
 
