@@ -27,7 +27,7 @@ def send(connection: socket.socket, key: int, version: int, values: Mapping[str,
     body = struct.pack(">hhih", key, version, 1, 5) + b"bench"
     if version >= api.flexible:
         body += b"\0"
-    body += codec.request(key, version, api.most).encode(values)
+    body += codec.request(api.name, version).encode(values)
     connection.sendall(struct.pack(">i", len(body)) + body)
 
 
@@ -47,7 +47,7 @@ def ask(
     took = (time.perf_counter() - began) * 1e3
     api = BY_KEY[key]
     at = 5 if version >= api.flexible and key != API_VERSIONS else 4
-    return codec.response(key, version, api.most).decode(frame, at), took
+    return codec.response(api.name, version).decode(frame, at), took
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 from kio.index import load_response_schema
 
 from partstream.gateway import codec
+from partstream.gateway.table import BY_KEY
 from tests.differential.normal import Normaliser, plain
 from tests.gateway.messages import read_by_kio
 
@@ -164,7 +165,7 @@ class Session:
     async def call(self, key: int, version: int | None = None, /, **values: Any) -> Answer:
         """Send a request, at the newest version unless one is given; the answer is not kept."""
         at = _NEWEST[key] if version is None else version
-        body = bytes(codec.request(key, at, _NEWEST[key]).encode(values))
+        body = bytes(codec.request(BY_KEY[key].name, at).encode(values))
         answer = await self.exchange(frame(key, at, body))
         found: Answer = read(key, at, answer)
         return found
@@ -182,7 +183,7 @@ class Session:
 
     async def unanswered(self, /, **values: Any) -> None:
         """Send the scenario's request, which has no answer."""
-        body = bytes(codec.request(self.api, self.version, _NEWEST[self.api]).encode(values))
+        body = bytes(codec.request(BY_KEY[self.api].name, self.version).encode(values))
         if self._line is None:
             self._line = await self.line()
         self._line.send(frame(self.api, self.version, body))

@@ -41,7 +41,7 @@ def request(key: int, version: int, values: Mapping[str, Any], *, correlation: i
     body = struct.pack(">hhih", key, version, correlation, 4) + b"test"
     if version >= api.flexible:
         body += b"\0"
-    body += codec.request(key, version, api.most).encode(values)
+    body += codec.request(api.name, version).encode(values)
     return struct.pack(">i", len(body)) + body
 
 
@@ -49,7 +49,7 @@ def response(key: int, version: int, frame: bytes) -> Struct:
     """The message in the frame of an answer."""
     api = BY_KEY[key]
     at = 5 if version >= api.flexible and key != API_VERSIONS else 4
-    return codec.response(key, version, api.most).decode(frame, at)
+    return codec.response(api.name, version).decode(frame, at)
 
 
 class Client:

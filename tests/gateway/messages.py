@@ -12,8 +12,9 @@ from kio.schema.errors import ErrorCode
 from kio.serial import entity_reader, entity_writer
 
 from partstream.gateway.codec import Struct
-from partstream.gateway.fields import Field, fields_of
+from partstream.gateway.fields import Field
 from partstream.gateway.primitives import id_bytes, id_text
+from scripts.messages import fields_of
 
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=6)
 _IDS = st.none() | st.binary(min_size=16, max_size=16).map(id_text)

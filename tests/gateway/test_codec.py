@@ -13,7 +13,7 @@ from kio.index import load_request_schema, load_response_schema
 
 from partstream.gateway import codec
 from partstream.gateway.primitives import Input, Malformed, uvarint, write_uvarint
-from partstream.gateway.table import TABLE
+from partstream.gateway.table import TABLE, Api
 from tests.gateway.messages import (
     as_kio,
     holds,
@@ -25,9 +25,9 @@ from tests.gateway.messages import (
 )
 
 _EVERY = [
-    pytest.param(api.key, version, most, id=f"{api.name}-v{version}")
+    pytest.param(api, version, id=f"{api.name}-v{version}")
     for api in TABLE
-    for version, most in ((version, api.most) for version in range(api.least, api.most + 1))
+    for version in range(api.least, api.most + 1)
 ]
 _few = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
 
@@ -38,16 +38,16 @@ def examples(request: pytest.FixtureRequest) -> int:
     return 200 if request.config.getoption("--long") else 8
 
 
-def _both(key: int, version: int, most: int) -> list[tuple[Any, codec.Message]]:
+def _both(api: Api, version: int) -> list[tuple[Any, codec.Message]]:
     return [
-        (load_request_schema(key, version), codec.request(key, version, most)),
-        (load_response_schema(key, version), codec.response(key, version, most)),
+        (load_request_schema(api.key, version), codec.request(api.name, version)),
+        (load_response_schema(api.key, version), codec.response(api.name, version)),
     ]
 
 
-@pytest.mark.parametrize(("key", "version", "most"), _EVERY)
-def test_it_agrees_with_kio(key: int, version: int, most: int, examples: int) -> None:
-    for cls, message in _both(key, version, most):
+@pytest.mark.parametrize(("api", "version"), _EVERY)
+def test_it_agrees_with_kio(api: Api, version: int, examples: int) -> None:
+    for cls, message in _both(api, version):
         _agree(cls, message, examples)
 
 
@@ -64,9 +64,9 @@ def _agree(cls: Any, message: codec.Message, examples: int) -> None:
     agree()
 
 
-@pytest.mark.parametrize(("key", "version", "most"), _EVERY)
-def test_cut_off_anywhere_it_is_refused(key: int, version: int, most: int, examples: int) -> None:
-    cls, message = _both(key, version, most)[0]
+@pytest.mark.parametrize(("api", "version"), _EVERY)
+def test_cut_off_anywhere_it_is_refused(api: Api, version: int, examples: int) -> None:
+    cls, message = _both(api, version)[0]
 
     @settings(_few, max_examples=examples)
     @given(values=messages(cls), data=st.data())
@@ -81,12 +81,12 @@ def test_cut_off_anywhere_it_is_refused(key: int, version: int, most: int, examp
     cut()
 
 
-@pytest.mark.parametrize(("key", "version", "most"), _EVERY)
+@pytest.mark.parametrize(("api", "version"), _EVERY)
 def test_bytes_that_are_no_message_are_refused_or_read(
-    key: int, version: int, most: int, examples: int
+    api: Api, version: int, examples: int
 ) -> None:
     """Random ones, and good messages that were spoilt."""
-    cls, message = _both(key, version, most)[0]
+    cls, message = _both(api, version)[0]
 
     @settings(_few, max_examples=examples)
     @given(random=st.binary(max_size=80), values=messages(cls), data=st.data())
@@ -101,35 +101,46 @@ def test_bytes_that_are_no_message_are_refused_or_read(
 def test_an_array_that_promises_more_than_there_is() -> None:
     # Metadata v1 with 2^31 - 1 topics, in 25 bytes.
     with pytest.raises(Malformed, match="an array of 2147483647"):
-        codec.request(3, 1, 13).decode(struct.pack(">i", 2**31 - 1) + bytes(21))
+        codec.request("Metadata", 1).decode(struct.pack(">i", 2**31 - 1) + bytes(21))
 
 
 def test_the_structs_of_a_request_are_counted() -> None:
     count = codec.MAX_STRUCTS + 1
     many = struct.pack(">i", count) + bytes(2) * count
     with pytest.raises(Malformed, match="structs"):
-        codec.request(3, 1, 13).decode(many)
+        codec.request("Metadata", 1).decode(many)
 
 
 def test_a_name_that_no_version_knows_is_a_mistake() -> None:
     with pytest.raises(KeyError, match="brokerz"):
-        codec.response(3, 1, 13).encode({"brokerz": []})
+        codec.response("Metadata", 1).encode({"brokerz": []})
+
+
+def test_a_version_that_no_file_has_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="has no version 14"):
+        codec.request("Metadata", 14)
 
 
 def test_what_a_version_lacks_is_left_out_or_has_its_default() -> None:
     values = {"topics": [{"name": "t"}], "include_topic_authorized_operations": True}
-    read = codec.request(3, 1, 13).decode(bytes(codec.request(3, 1, 13).encode(values)))
+    read = codec.request("Metadata", 1).decode(bytes(codec.request("Metadata", 1).encode(values)))
     assert read.topics[0].name == "t"
     assert read.topics[0].topic_id is None
     assert read.include_topic_authorized_operations is False
     assert read.allow_auto_topic_creation is True
 
 
+def test_what_a_version_lacks_has_the_newest_default() -> None:
+    # The topics of OffsetFetch are there up to v7, and may be null (all of them) from v2 on.
+    message = codec.request("OffsetFetch", 8)
+    assert message.decode(bytes(message.encode({"require_stable": True}))).topics is None
+
+
 def test_tagged_fields_with_their_default_are_left_out() -> None:
     # ApiVersions v3: nothing but the count of tagged fields, 0.
-    assert codec.response(18, 3, 4).encode({})[-1] == 0
-    told = codec.response(18, 3, 4).encode({"finalized_features_epoch": 5})
-    assert codec.response(18, 3, 4).decode(bytes(told)).finalized_features_epoch == 5
+    assert codec.response("ApiVersions", 3).encode({})[-1] == 0
+    told = codec.response("ApiVersions", 3).encode({"finalized_features_epoch": 5})
+    assert codec.response("ApiVersions", 3).decode(bytes(told)).finalized_features_epoch == 5
 
 
 @given(value=st.integers(0, 2**35 - 1))

@@ -1,4 +1,4 @@
-"""The table says what Kafka says, and the documentation says what the table says."""
+"""The table says what Kafka says; the documentation and the messages say what the table says."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from kio.schema.index import api_key_map
 from partstream.gateway import compatibility
 from partstream.gateway.absent import ABSENT
 from partstream.gateway.table import BY_KEY, TABLE, Api
+from scripts import messages
 
 KAFKA = Path(__file__).parent / "kafka_4_3_apis.json"
 """What Apache Kafka 4.3 answered to ApiVersions: API -> least and greatest version."""
@@ -52,3 +53,8 @@ def test_the_page_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == compatibility.page(), (
         "run: python -m partstream.gateway.compatibility docs/gateway/compatibility.md"
     )
+
+
+def test_the_messages_are_up_to_date() -> None:
+    files = {file.name: file.read_text(encoding="utf-8") for file in messages.FOLDER.iterdir()}
+    assert files == messages.every_file(), "run: python -m scripts.messages"

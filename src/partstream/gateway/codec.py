@@ -1,8 +1,8 @@
-"""Reads and writes Kafka's messages by the field lists of kio's classes, each compiled once.
+"""Reads and writes Kafka's messages by their descriptions (`fields`), each version compiled when it
+is first used.
 
-Only kio's descriptions are used here, generated from Kafka's own: its reader takes memory for what
-an array's length promises, and so must not see bytes of a stranger. This one holds every length
-against what is left of the frame, and counts the structs that it makes.
+No length is believed: every one is held against what is left of the frame before memory is taken
+for it, and the structs that are made are counted.
 
 A message that is read has all fields that any version of it has, so that a handler needs not ask
 which version it is; what a version lacks has its default. A message to be written is a mapping:
@@ -22,9 +22,13 @@ from struct import error as PackError  # noqa: N812 (it is no class of ours)
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
-from kio.index import KioIndexError, load_request_schema, load_response_schema
-
-from partstream.gateway.fields import Field, fields_of
+from partstream.gateway.fields import (
+    Field,
+    Row,
+    defaults_elsewhere,
+    description,
+    fields_of,
+)
 from partstream.gateway.primitives import (
     Input,
     Malformed,
@@ -46,16 +50,6 @@ class Struct(SimpleNamespace):
     """A message that was read, or a part of one: its fields are attributes."""
 
 
-def _peers(field: Field, peers: Sequence[Any]) -> tuple[Any, ...]:
-    """The classes that stand at the same place in the other versions."""
-    return tuple(
-        other.struct
-        for cls in peers
-        for other in fields_of(cls)
-        if other.name == field.name and other.struct is not None
-    )
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Schema:
     """How one struct is read and written, at one version."""
@@ -66,30 +60,23 @@ class Schema:
     """The fewest bytes that it takes."""
 
 
-@cache
-def _compile(cls: Any, peers: tuple[Any, ...]) -> Schema:
-    """The schema of a class.
-
-    Args:
-        peers: the classes of the same struct at every version, oldest first.
-    """
-    flexible: bool = cls.__flexible__
+def _compile(rows: Sequence[Row], version: int, flexible: bool) -> Schema:
+    """The schema of a struct."""
     plain, tagged = [], {}
     least_size = 1 if flexible else 0
-    for field in fields_of(cls):
-        nested = _compile(field.struct, _peers(field, peers)) if field.struct else None
+    for field in fields_of(rows, version):
+        nested = None if field.struct is None else _compile(field.struct, version, flexible)
         read, write, size = _field_codec(field, nested, flexible)
         if field.tag is None:
             least_size += size
             plain.append((field.name, read, write, field.default))
         else:
             tagged[field.tag] = (field.name, read, write, field.default)
-    own = {name for name, *_ in (*plain, *tagged.values())}
-    absent = _absent(own, peers)
-    defaults = {name: _made(default) for name, _, _, default in tagged.values()}
+    defaults = {name: default for name, _, _, default in tagged.values()}
+    unread = {**defaults_elsewhere(rows, version), **defaults}
     return Schema(
-        _struct_reader(flexible, plain, tagged, {**absent, **defaults}),
-        _struct_writer(flexible, plain, tagged, frozenset(own | absent.keys())),
+        _struct_reader(flexible, plain, tagged, {name: _made(unread[name]) for name in unread}),
+        _struct_writer(flexible, plain, tagged, frozenset(row["name"] for row in rows)),
         max(least_size, 1),
     )
 
@@ -97,16 +84,6 @@ def _compile(cls: Any, peers: tuple[Any, ...]) -> Schema:
 def _made(default: Any) -> Any:
     """A default as a reader gives it."""
     return Struct(**default) if isinstance(default, dict) else default
-
-
-def _absent(own: set[str], peers: Sequence[Any]) -> dict[str, Any]:
-    """The fields that only other versions have, and their defaults."""
-    return {
-        field.name: _made(field.default)
-        for cls in peers
-        for field in fields_of(cls)
-        if field.name not in own
-    }
 
 
 def _field_codec(field: Field, nested: Schema | None, flexible: bool) -> tuple[Reader, Writer, int]:
@@ -249,12 +226,11 @@ def _same(value: Any, default: Any) -> bool:
 class Message:
     """One request or response at one version."""
 
-    __slots__ = ("_schema", "fields", "flexible")
+    __slots__ = ("_schema", "fields")
 
-    def __init__(self, cls: Any, peers: tuple[Any, ...]) -> None:
-        self._schema = _compile(cls, peers)
-        self.flexible: bool = cls.__flexible__
-        self.fields = frozenset(field.name for field in dataclasses.fields(cls))
+    def __init__(self, rows: Sequence[Row], version: int, flexible: bool) -> None:
+        self._schema = _compile(rows, version, flexible)
+        self.fields = frozenset(field.name for field in fields_of(rows, version))
         """The names of its fields at this version."""
 
     def decode(self, data: bytes, at: int = 0) -> Struct:
@@ -278,25 +254,16 @@ class Message:
 
 
 @cache
-def _versions(api_key: int, response: bool, most: int) -> tuple[Any, ...]:
-    """The classes of an API's message at every version that there is, oldest first."""
-    load = load_response_schema if response else load_request_schema
-    found = []
-    for version in range(most + 1):
-        try:
-            found.append(load(api_key, version))
-        except KioIndexError:  # there is no such version
-            continue
-    return tuple(found)
+def request(name: str, version: int) -> Message:
+    """The request of an API.
+
+    Raises:
+        ValueError: it is not described.
+    """
+    return Message(*description(name, "request", version))
 
 
 @cache
-def request(api_key: int, version: int, most: int) -> Message:
-    """The request of an API; `most` is the newest version that handlers know."""
-    return Message(load_request_schema(api_key, version), _versions(api_key, False, most))
-
-
-@cache
-def response(api_key: int, version: int, most: int) -> Message:
-    """The response of an API; `most` is the newest version that handlers know."""
-    return Message(load_response_schema(api_key, version), _versions(api_key, True, most))
+def response(name: str, version: int) -> Message:
+    """The response of an API; as `request`."""
+    return Message(*description(name, "response", version))

@@ -1,95 +1,120 @@
-"""The fields of kio's classes, and their defaults, as plain values.
+"""The fields of Kafka's messages, as the files in `messages/` have them: an API each, all versions.
 
-kio's classes are generated from the message definitions of Apache Kafka itself.
+They look like Kafka's own: a row is a field, and says which versions have it ("4+", "0-3", "5";
+all that have its struct, if it says nothing), and in which it may be null. `python -m
+scripts.messages` writes them.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from enum import Enum
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
-from uuid import UUID
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from partstream.gateway.primitives import id_text
+Row: TypeAlias = dict[str, Any]
+
+_FILES = files("partstream.gateway") / "messages"
+_NO_END = 1 << 15
+"""One more than the greatest version that a request can name."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a class, as its annotation says."""
+    """One field of a struct, at one version."""
 
     name: str
     kind: str | None
-    """kio's name of a primitive type; None for a struct."""
+    """The name of a primitive type; None for a struct."""
     struct: Any
-    """The class of a struct, or of an array's structs."""
+    """What describes a struct, or an array's structs."""
     array: bool
     optional: bool
     tag: int | None
     default: Any
 
 
-_PLAIN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
-    (NoneType, lambda value: value),
-    (bool, lambda value: value),
-    (timedelta, lambda value: value // timedelta(milliseconds=1)),
-    (datetime, lambda value: round(value.timestamp() * 1000)),
-    (UUID, lambda value: id_text(value.bytes)),
-    (Enum, lambda value: int(value.value)),
-    (int, int),
-    (float, float),
-    (str, str),
-    (bytes, bytes),
-    (tuple, lambda value: tuple(map(_plain, value))),
-)
-"""How values of kio's become values of ours."""
+class Description(NamedTuple):
+    """What is said of a message, for one version."""
+
+    rows: Sequence[Row]
+    """Its fields at every version."""
+    version: int
+    flexible: bool
 
 
-def _plain(value: Any) -> Any:
-    """A default of kio's as a value of ours."""
-    if dataclasses.is_dataclass(value):
-        return {
-            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
-        }
-    for kind, convert in _PLAIN:
-        if isinstance(value, kind):
-            return convert(value)
-    raise TypeError(f"a default of type {type(value).__name__}")
+@cache
+def _definition(name: str) -> dict[str, Any]:
+    text = (_FILES / f"{name}.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
-def _unwrapped(annotation: Any) -> tuple[Any, bool]:
-    """A type without None, and whether None was there."""
-    if get_origin(annotation) not in (UnionType, Union):
-        return annotation, False
-    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
-    return kinds[0], len(kinds) < len(get_args(annotation))
+def description(name: str, part: Literal["request", "response"], version: int) -> Description:
+    """What the file of an API says of its request or response.
+
+    Raises:
+        ValueError: the API's file has no such version.
+    """
+    found = _definition(name)
+    if version not in _versions(found["versions"]):
+        raise ValueError(f"messages/{name}.json has no version {version}")
+    flexible = "flexible" in found and version in _versions(found["flexible"])
+    return Description(found[part], version, flexible)
 
 
-def _field(field: dataclasses.Field[Any]) -> Field:
-    inner, optional = _unwrapped(field.type)
-    array = get_origin(inner) is tuple
-    if array:
-        inner, _ = _unwrapped(get_args(inner)[0])
-    struct = inner if dataclasses.is_dataclass(inner) else None
-    kind = None if struct else field.metadata["kafka_type"]
-    if field.default is not dataclasses.MISSING:
-        default = _plain(field.default)
-    elif array:
-        default = None if optional else ()
-    elif struct is not None:
-        default = None if optional else {}
+def _versions(text: str) -> range:
+    """The versions that "4+", "0-3" or "5" stand for."""
+    least, more, most = text.removesuffix("+").partition("-")
+    if text.endswith("+"):
+        return range(int(least), _NO_END)
+    return range(int(least), int(most if more else least) + 1)
+
+
+def _versions_of(row: Row) -> range:
+    return _versions(row.get("versions", "0+"))
+
+
+def fields_of(rows: Sequence[Row], version: int) -> list[Field]:
+    """The fields that a struct has at a version, in their order."""
+    return [_field(row, version) for row in rows if version in _versions_of(row)]
+
+
+def defaults_elsewhere(rows: Sequence[Row], version: int) -> dict[str, Any]:
+    """The fields that a struct has at other versions only, and their newest defaults."""
+    return {
+        row["name"]: _field(row, _versions_of(row)[-1]).default
+        for row in rows
+        if version not in _versions_of(row)
+    }
+
+
+def _field(row: Row, version: int) -> Field:
+    array, struct = row["type"].startswith("[]"), row.get("fields")
+    kind = None if struct is not None else row["type"].removeprefix("[]")
+    optional = "nullable" in row and version in _versions(row["nullable"])
+    if "default" in row:
+        default = tuple(row["default"]) if array else row["default"]
     else:
-        default = None if optional else _ZERO.get(kind or "", 0)
-    if kind == "datetime_i64" and default is None:
-        default = -1
-    return Field(field.name, kind, struct, array, optional, field.metadata.get("tag"), default)
+        default = default_of(kind, array, optional, fields_of(struct or (), version))
+    return Field(row["name"], kind, struct, array, optional, row.get("tag"), default)
 
 
-_ZERO: dict[str, Any] = {"string": "", "bytes": b"", "records": None, "bool": False, "uuid": None}
+_ZERO = {"string": "", "bytes": b"", "records": None, "bool": False, "uuid": None}
 
 
-def fields_of(cls: Any) -> list[Field]:
-    """The fields of a class, in their order."""
-    return [_field(field) for field in dataclasses.fields(cls)]
+def default_of(kind: str | None, array: bool, optional: bool, fields: Iterable[Field]) -> Any:
+    """The default of a field that names none.
+
+    Args:
+        fields: those of a struct.
+    """
+    if optional:
+        return None
+    if array:
+        return ()
+    if kind is None:
+        return {field.name: field.default for field in fields}
+    return _ZERO.get(kind, 0)

@@ -185,15 +185,11 @@ _FIXED: dict[str, tuple[Reader, Writer, int]] = {
     "float64": (*_number(">d"), 8),
     "bool": (_read_bool, _write_bool, 1),
     "uuid": (_read_uuid, _write_uuid, 16),
-    "error_code": (_int16, _write_int16, 2),
-    "timedelta_i32": (_int32, _write_int32, 4),
-    "timedelta_i64": (*_number(">q"), 8),
-    "datetime_i64": (*_number(">q"), 8),
 }
 
 
 def primitive(kind: str, flexible: bool, optional: bool) -> tuple[Reader, Writer, int]:
-    """How a value of kio's type `kind` is read and written, and the fewest bytes that it takes."""
+    """How a value of type `kind` is read and written, and the fewest bytes that it takes."""
     if kind in _FIXED:
         return _FIXED[kind]
     if kind not in ("string", "bytes", "records"):

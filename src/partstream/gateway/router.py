@@ -102,8 +102,8 @@ class Router:
         served = partial(self._served, api, call, len(data), time.perf_counter())
         if api.raw is not None:
             return _prefixed(prefix, await api.raw(self._broker, call, data, at), served)
-        request = codec.request(api.key, header.version, api.most).decode(data, at)
-        response = codec.response(api.key, header.version, api.most)
+        request = codec.request(api.name, header.version).decode(data, at)
+        response = codec.response(api.name, header.version)
         if api.handle is None:
             raise Refused(f"{api.name} has no handler")
         try:
@@ -141,7 +141,7 @@ class Router:
         if header.api_key != API_VERSIONS:
             raise Refused(f"API {header.api_key} v{header.version} is not served")
         api = BY_KEY[API_VERSIONS]
-        response = codec.response(API_VERSIONS, 0, api.most)
+        response = codec.response(api.name, 0)
         answer = response.encode(
             {
                 "error_code": UNSUPPORTED_VERSION,

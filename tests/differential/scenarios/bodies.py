@@ -23,7 +23,7 @@ def _play(api: Api) -> Play:
     async def play(s: Session) -> None:
         cls = load_request_schema(api.key, s.version)
         values = one_of_each(cls, s.name("x"))
-        whole = bytes(codec.request(api.key, s.version, api.most).encode(values))
+        whole = bytes(codec.request(api.name, s.version).encode(values))
         for body in _bodies(whole) if whole else [b"", b"\xff\xff\xff"]:
             answer = await s.exchange(frame(api.key, s.version, body))
             s.keep("answered" if answer else DISCONNECTED)
