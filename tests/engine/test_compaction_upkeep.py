@@ -60,6 +60,26 @@ async def test_young_records_are_left_alone(redis_url: str, namespace: str) -> N
         assert [record.offset for record in left][-24:] == list(range(24, 48))
 
 
+@pytest.mark.parametrize("younger", [False, True])
+async def test_old_records_wait_for_younger_ones_that_are_gone(
+    redis_url: str, namespace: str, younger: bool
+) -> None:
+    """Not as in Kafka: rows of the index know the largest timestamp up to them, and no other."""
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(
+            cleanup_policy="compact,delete", segment_bytes=1_024, min_compaction_lag_ms=3_600_000
+        )
+        await _write(own, partition, 4, age_ms=0 if younger else 10_800_000)
+        await _write(own, partition, 1, age_ms=7_200_000)
+        assert await own.log.delete_records(partition, 16) == 16
+        await _write(own, partition, 8, age_ms=7_200_000)
+        assert (await clean_now(own, partition) is None) == younger
+        await own.topics.alter("t", {"min.compaction.lag.ms": 0})
+        if younger:
+            assert await clean_now(own, partition) is not None
+        await check_compacted(own.store, partition)
+
+
 async def test_records_do_not_wait_for_ever(redis_url: str, namespace: str) -> None:
     async with engine(redis_url, namespace) as own:
         partition = await own.partition(
