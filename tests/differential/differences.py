@@ -399,9 +399,9 @@ OF_LOGS: tuple[str, ...] = (
     "cleaned of all its records counts by the time of its file, and once it is looked into, no "
     "other is.",
     "How young a segment is, for `min.compaction.lag.ms` and `retention.ms`, goes by the largest "
-    "timestamp of the log up to its end. Kafka goes by that of the segment alone. They differ where "
-    "records came after younger ones that have been deleted or cleaned: here they are cleaned, or "
-    "go, when it is time for those, so later, and never too early. To know each segment's own, every "
+    "timestamp of the log up to its end. Kafka goes by that of the segment. They differ where "
+    "records came after younger ones that were deleted or cleaned: here they are cleaned, or go, "
+    "when it is time for those, so later, and never too early. To know each segment's own, every "
     "append would have to keep one more number, and a segment's row would change for all clients.",
 )
 """Differences that answers alone do not show: see `compaction.py`, and the tests of the engine."""
