@@ -113,7 +113,7 @@ async def test_a_reader_takes_page_after_page(
     async with engine(redis_url, namespace) as own:
         partition = await own.partition(segment_bytes=1_024)
         for number in range(200):
-            await own.log.append(partition, batch(60_000 if number % 40 > 30 else 300))
+            await own.log.append(partition, batch(60_000 if 10 < number % 40 < 20 else 300))
         rows = (await check(own.store, partition)).rows
         assert len(rows) > 60
         for begin in (0, 77, 195):

@@ -136,6 +136,28 @@ async def test_a_cleaned_log_is_cut_within_either_part(
             assert len(last_of(await left_of(own, partition))) == 120 - offset
 
 
+async def test_what_was_counted_before_a_cleaning_is_counted_again(
+    redis_url: str, namespace: str
+) -> None:
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(cleanup_policy="compact,delete", segment_bytes=4_096)
+        for number in range(30):
+            await own.log.append(partition, updates((b"k%d" % (number % 20), b"x" * 300)))
+        execute, cleaned = own.store.execute, list[bool]()
+
+        async def overtaken(*command: Any, **options: Any) -> Any:
+            answer = await execute(*command, **options)
+            if command[0] == "XRANGE" and not cleaned:
+                cleaned.append(True)
+                assert await clean_now(own, partition) is not None
+            return answer
+
+        replace(own.store, "execute", overtaken)
+        assert await own.log.delete_records(partition, 5) == 5
+        assert cleaned
+        await check_compacted(own.store, partition)
+
+
 async def test_an_offset_that_is_none_deletes_nothing(
     redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,7 +42,7 @@ def test_what_was_told_of_a_topic_that_is_gone_is_forgotten() -> None:
     metrics = PrometheusMetrics(registry)
     one, other = metrics.observer("one"), metrics.observer("other")
 
-    def told() -> set[tuple[str, str, str, str]]:
+    def told() -> set[tuple[str, ...]]:
         return {
             (
                 sample.name.removeprefix("partstream_compaction_"),
@@ -71,5 +71,6 @@ def test_what_was_told_of_a_topic_that_is_gone_is_forgotten() -> None:
         assert told() == {row for row in everything if row[1:3] != ("one", "gone")}
     one.cleaned("gone", 0, before=9, after=3, took=1.0)
     assert ("after_bytes", "one", "gone", "0") in told(), "there is one of that name again"
+    one.looks_after(())
     one.compacted_known(())
     assert {row[1] for row in told()} == {"other"}
