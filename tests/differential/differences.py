@@ -394,9 +394,9 @@ DELIBERATE: tuple[Difference, ...] = (
 )
 
 OF_LOGS: tuple[str, ...] = (
-    "Once a compacted topic was cleaned, ListOffsets for a time tells the first record that is left "
-    "and no older. Kafka often tells that there is none (-1): a segment that was cleaned of all its "
-    "records counts by the time of its file, and once it is looked into, no other is.",
+    "Once a compacted topic was cleaned, ListOffsets for a time tells the first of the records "
+    "left that is no older. Kafka often tells that there is none (-1): a segment that was cleaned "
+    "of all its records counts by the time of its file, and once it is looked into, no other is.",
     "How young a segment is, for `min.compaction.lag.ms` and `retention.ms`, goes by the largest "
     "timestamp of the log up to its end. Kafka goes by that of the segment. They differ where "
     "records came after younger ones that were deleted or cleaned: here they are cleaned, or go, "
