@@ -393,6 +393,18 @@ DELIBERATE: tuple[Difference, ...] = (
     ),
 )
 
+OF_LOGS: tuple[str, ...] = (
+    "Once a compacted topic was cleaned, ListOffsets for a time tells the first of the records "
+    "left that is no older. Kafka often tells that there is none (-1): a segment that was cleaned "
+    "of all its records counts by the time of its file, and once it is looked into, no other is.",
+    "How young a segment is, for `min.compaction.lag.ms` and `retention.ms`, goes by the largest "
+    "timestamp of the log up to its end. Kafka goes by that of the segment. They differ where "
+    "records came after younger ones that were deleted or cleaned: here they are cleaned, or go, "
+    "when it is time for those, so later, and never too early. To know each segment's own, every "
+    "append would have to keep one more number, and a segment's row would change for all clients.",
+)
+"""Differences that answers alone do not show: see `compaction.py`, and the tests of the engine."""
+
 
 _INTRO = """# Differences from Kafka
 
@@ -406,7 +418,7 @@ compared, only whether there are some.
 
 def page() -> str:
     """The whole page."""
-    said = dict.fromkeys(one.what for one in DELIBERATE)
+    said = dict.fromkeys((*(one.what for one in DELIBERATE), *OF_LOGS))
     return _INTRO + "".join(f"- {text}\n" for text in said)
 
 

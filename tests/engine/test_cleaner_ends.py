@@ -186,6 +186,32 @@ async def test_why_it_was_given_up_is_said(
         await check_compacted(own.store, partition)
 
 
+@pytest.mark.parametrize("lost", ["clean/swap", "clean/trim", "clean/empty"])
+async def test_what_a_failover_takes_back_is_not_left_behind(
+    redis_url: str, namespace: str, lost: str
+) -> None:
+    """A step was answered, and is not there: who took over had not heard of it."""
+    async with engine(redis_url, namespace) as own:
+        partition = await _history(own, "t-cleaned")
+        await write(own, partition, [[(b"k1", b"x" * 600)] for _ in range(9)])
+        values = last_of(await left_of(own, partition))
+        topic, heard = await own.topics.get(partition.topic), list[str]()
+
+        class Forgetful(Watched):
+            async def around(self, call: Any, *args: Any, **kwargs: Any) -> Any:
+                heard.append(getattr(args[0], "name", ""))
+                # The spare stream is also emptied before anything is written to it.
+                if heard[-1] == lost and heard.count(lost) == 1 + (lost == "clean/empty"):
+                    return 0 if lost == "clean/empty" else 1
+                return await call(*args, **kwargs)
+
+        forgetful: Any = Forgetful(own.store)
+        assert await upkeep(forgetful, topic, partition, force=True) is not None
+        assert heard.count("clean/finish") == 2
+        await check_compacted(own.store, partition)
+        await _is_whole(own, partition, values)
+
+
 async def test_what_a_dead_one_leaves_is_cleared_in_steps_and_not_read(
     redis_url: str, namespace: str
 ) -> None:

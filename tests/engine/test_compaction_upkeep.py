@@ -22,7 +22,7 @@ from partstream.metrics.hooks import Observer
 from partstream.model import Compacted
 from partstream.records.checksum import crc32c
 from tests.engine.compacting import check_compacted, clean_now, left_of, streams, updates
-from tests.engine.logs import Engine, engine, inside
+from tests.engine.logs import Engine, engine, inside, replace
 from tests.engine.mortal import Watched
 from tests.waiting import until
 
@@ -58,6 +58,26 @@ async def test_young_records_are_left_alone(redis_url: str, namespace: str) -> N
         assert 0 < done.boundary <= 24
         left = await left_of(own, partition)
         assert [record.offset for record in left][-24:] == list(range(24, 48))
+
+
+@pytest.mark.parametrize("younger", [False, True])
+async def test_old_records_wait_for_younger_ones_that_are_gone(
+    redis_url: str, namespace: str, younger: bool
+) -> None:
+    """Not as in Kafka: rows of the index know the largest timestamp up to them, and no other."""
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition(
+            cleanup_policy="compact,delete", segment_bytes=1_024, min_compaction_lag_ms=3_600_000
+        )
+        await _write(own, partition, 4, age_ms=0 if younger else 10_800_000)
+        await _write(own, partition, 1, age_ms=7_200_000)
+        assert await own.log.delete_records(partition, 16) == 16
+        await _write(own, partition, 8, age_ms=7_200_000)
+        assert (await clean_now(own, partition) is None) == younger
+        await own.topics.alter("t", {"min.compaction.lag.ms": 0})
+        if younger:
+            assert await clean_now(own, partition) is not None
+        await check_compacted(own.store, partition)
 
 
 async def test_records_do_not_wait_for_ever(redis_url: str, namespace: str) -> None:
@@ -292,6 +312,53 @@ async def test_what_is_known_of_a_partition_is_forgotten_with_the_lease(
         await until(lambda: told[-1] == {("t", 0)})
         await sweeper.close()
         assert told[-1] == set()
+
+
+async def test_who_measures_hears_which_topics_are_gone(redis_url: str, namespace: str) -> None:
+    """Whether it sweeps or another client does; topics that come and go are asked for then only."""
+    told = list[set[tuple[str, int]]]()
+
+    class Listening(Observer):
+        def compacted_known(self, partitions: Collection[tuple[str, int]]) -> None:
+            told.append(set(partitions))
+
+    async with engine(redis_url, namespace, observer=Listening()) as own:
+        await own.partition(**SMALL)
+        await own.partition("other", **SMALL)
+        await own.partition("plain")
+        lease = own.store.keys.meta.sweep
+        sweeper = Sweeper(own.store, own.topics, interval_ms=20)
+        sweeper.start()
+        await until(lambda: told)
+        assert told[-1] == {("t", 0), ("other", 0)}
+        await own.topics.delete("other")
+        await until(lambda: told[-1] == {("t", 0)})
+
+        await own.store.execute("SET", lease, "another", key="x")
+        heard = own.topics.generation
+        await own.topics.delete("t")
+        await until(lambda: told[-1] == set())
+        await until(lambda: own.topics.generation >= heard + 2)  # its own bell comes later
+        execute, asked = own.store.execute, list[Any]()
+
+        async def noting(*command: Any, **options: Any) -> Any:
+            asked.append(command[0])
+            return await execute(*command, **options)
+
+        run, rounds = own.store.run, list[str]()
+
+        async def counting(script: Any, *args: Any, **options: Any) -> Any:
+            rounds.append(script.name)
+            return await run(script, *args, **options)
+
+        replace(own.store, "run", counting)
+        await until(lambda: len(rounds) >= 2)
+        replace(own.store, "execute", noting)
+        rounds.clear()
+        await until(lambda: len(rounds) >= 3)
+        assert set(rounds) == {"store/lease"}
+        assert asked == []
+        await sweeper.close()
 
 
 @pytest.mark.parametrize("records", [100_000, pytest.param(1_000_000, marks=pytest.mark.long)])

@@ -66,6 +66,17 @@ def test_no_number_is_glued_to_text_as_lua_would_write_it(script: Script) -> Non
     assert not re.search(r"\.\.\s*(new_end|log_end|total|now)\b", code)
 
 
+def test_no_key_of_a_partition_is_read_whole(script: Script) -> None:
+    """It may have any number of batches, of segments, of producers."""
+    if not script.name.startswith(("log/", "clean/")):
+        return
+    whole = {"HGETALL", "HKEYS", "HVALS", "ZRANGEBYSCORE", "ZREVRANGEBYSCORE"}
+    assert not whole & {command for command, _ in CALL.findall(script.source)}
+    for found in re.finditer(r"'(ZRANGE|XRANGE|XREVRANGE)'", script.source):
+        call = script.source[found.end() : found.end() + 100]
+        assert "'-1'" not in call if found[1] == "ZRANGE" else "'COUNT'" in call
+
+
 def test_nothing_is_global(script: Script) -> None:
     for line in script.source.splitlines():
         assert not re.match(r"function \w", line), line

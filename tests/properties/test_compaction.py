@@ -20,6 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from partstream.engine import index, log
 from partstream.engine.compaction import cleaning
 from partstream.engine.compaction.cleaner import upkeep
 from partstream.engine.log import ANY, Log
@@ -47,6 +48,8 @@ class CompactionMachine(RuleBasedStateMachine):
     number = 0
     room = cleaning._MOST_BYTES
     """What a cleaner may remember; with little of it a partition takes several rounds."""
+    step = 200
+    """Segments that are deleted, or looked at, in a call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,6 +68,8 @@ class CompactionMachine(RuleBasedStateMachine):
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(cleaning, "_MOST_BYTES", self.room)
+            patch.setattr(log, "_MOST_SEGMENTS", self.step)
+            patch.setattr(index, "PAGE", self.step)
             return self.runner.run(work)
 
     def teardown(self) -> None:
@@ -85,10 +90,11 @@ class CompactionMachine(RuleBasedStateMachine):
         policy=st.sampled_from(["compact", "compact,delete", "delete"]),
         retention=st.sampled_from([0, 3_600_000]),
         room=st.sampled_from([300, 900, cleaning._MOST_BYTES]),
+        step=st.sampled_from([1, 3, 200]),
     )
-    def begin(self, segment_bytes: int, policy: str, retention: int, room: int) -> None:
+    def begin(self, segment_bytes: int, policy: str, retention: int, room: int, step: int) -> None:
         CompactionMachine.number += 1
-        self.room = room
+        self.room, self.step = room, step
         config = {
             "cleanup.policy": policy,
             "segment.bytes": segment_bytes,

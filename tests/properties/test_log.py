@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from partstream.engine import index, log
 from partstream.engine.log import ANY, Log
 from partstream.engine.partition import Partition
 from partstream.engine.reading import Cursor, fetch
@@ -51,6 +52,8 @@ class LogMachine(RuleBasedStateMachine):
     url = ""
     namespace = ""
     number = 0
+    step = 200
+    """Segments that are deleted, or looked at, in a call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +73,10 @@ class LogMachine(RuleBasedStateMachine):
         self.cursor: Cursor
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.runner.run(work)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(log, "_MOST_SEGMENTS", self.step)
+            patch.setattr(index, "PAGE", self.step)
+            return self.runner.run(work)
 
     def teardown(self) -> None:
         self.run(self._close())
@@ -82,9 +88,12 @@ class LogMachine(RuleBasedStateMachine):
         self.topics.close()
         await self.store.close()
 
-    @initialize(segment_bytes=st.sampled_from([1_024, 2_000, 5_000]))
-    def begin(self, segment_bytes: int) -> None:
+    @initialize(
+        segment_bytes=st.sampled_from([1_024, 2_000, 5_000]), step=st.sampled_from([1, 3, 200])
+    )
+    def begin(self, segment_bytes: int, step: int) -> None:
         LogMachine.number += 1
+        self.step = step
         config = {
             "segment.bytes": segment_bytes,
             "retention.bytes": -1,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from partstream.engine.partition import Partition
 from partstream.engine.reading import read_entries
-from partstream.errors import OffsetOutOfRange, PartstreamError, UnknownTopicId
+from partstream.errors import PartstreamError, UnknownTopicId
 from partstream.store.barrier import Barrier
 from partstream.store.scripts import Script
 from partstream.store.store import Store
@@ -15,8 +15,13 @@ from partstream.store.store import Store
 _APPEND = Script("log/append")
 _BEGIN_EPOCH = Script("log/begin_epoch")
 _TRUNCATE = Script("log/truncate")
-_CHUNK_BYTES = 1 << 20
-_MOVED = -1
+_MORE, _UNDECLARED = -1, -2
+"""The script's answers where segments are left, and where it needs the keys of the cleaned part."""
+_MOST_SEGMENTS = 200
+_MOST_BYTES = 4 * 1024 * 1024
+"""So much is deleted in one call of it, or a segment that is larger."""
+_CHUNK_ENTRIES = 512
+_CHUNK_BYTES = 256 * 1024
 
 BEGIN = "begin"
 """The producer's first batch to this partition, at its epoch."""
@@ -199,65 +204,51 @@ class Log:
     async def delete_records(self, partition: Partition, offset: int) -> int:
         """Delete the records below an offset; -1 is all there are. Returns the log start.
 
+        It moves in steps, so that Redis is never held for long, however much is deleted.
+
         Raises:
             OffsetOutOfRange: there is no such offset.
             UnknownTopicId: the topic was deleted.
         """
         keys = partition.keys
-        low, written = _MOVED, b""
-        while low == _MOVED:
-            start, end, total, boundary, cleanings = await self._extent(partition)
-            size = total
-            if start < offset < end:
-                size = await self._bytes_below(partition, offset, boundary, cleanings)
-            elif offset > end:
-                raise OffsetOutOfRange(
-                    f"offset {offset} of {partition} is not between 0 and its end {end}"
-                )
-            low, written = await self._store.run(
+        declared = [keys.log, keys.state, keys.index]
+        counted: tuple[int | str, ...] = ("", "", "")
+        while True:
+            low, *told = await self._store.run(
                 _TRUNCATE,
-                [keys.log, keys.state, keys.index, *(keys.clean if boundary > start else ())],
-                [partition.topic_id, offset, size, start, cleanings],
+                declared,
+                [partition.topic_id, offset, _MOST_SEGMENTS, _MOST_BYTES, *counted],
                 idempotent=True,
             )
-        await self._store.confirm(keys.log, written)
-        return low
+            if low >= 0:
+                await self._store.confirm(keys.log, told[0])
+                return int(low)
+            if low == _MORE:
+                (offset,) = told
+            elif low == _UNDECLARED:
+                declared = [*declared[:3], *keys.clean]
+            else:
+                start, cleanings, is_clean, largest = told
+                key = keys.cleaned(cleanings) if is_clean else keys.log
+                size = await self._bytes_between(key, start, offset, largest)
+                counted = (size, start, cleanings)
 
-    async def _extent(self, partition: Partition) -> tuple[int, int, int, int, int]:
-        """Start, end and bytes ever written; up to where it is cleaned, and how often it was."""
-        key, fields = partition.keys.state, ("start", "end", "total", "boundary", "cleanings")
-        start, *others = await self._store.execute("HMGET", key, *fields, key=key)
-        if start is None:
-            raise UnknownTopicId(f"partition {partition} was deleted")
-        end, total, boundary, cleanings = (int(field or 0) for field in others)
-        return int(start), end, total, boundary, cleanings
+    async def _bytes_between(self, key: str, begin: int, end: int, largest: int) -> int:
+        """Bytes of the batches of a segment that end behind one offset and up to another one.
 
-    async def _bytes_below(
-        self, partition: Partition, offset: int, boundary: int, cleanings: int
-    ) -> int:
-        """The bytes of the log up to the last batch that lies whole below an offset."""
-        rows = await self._store.execute(
-            "ZRANGE", partition.keys.index, 0, -1, key=partition.keys.index
-        )
-        base_end, base_bytes, entries = 0, 0, 1
-        for row in rows:
-            row_end, row_bytes, largest = map(int, row.split(b":"))
-            if row_end > offset:
-                entries = max(1, _CHUNK_BYTES // max(1, largest))
-                break
-            base_end, base_bytes = row_end, row_bytes
-        else:
-            (largest_open,) = await self._state(partition, "segment_max")
-            entries = max(1, _CHUNK_BYTES // max(1, int(largest_open)))
+        Args:
+            key: of the stream.
+            begin: the first offset, in the segment.
+            end: the second one, in the same.
+            largest: bytes of its largest batch.
+        """
+        entries, size = max(1, min(_CHUNK_ENTRIES, _CHUNK_BYTES // max(1, largest))), 0
         while True:
-            # No batch lies across the boundary, and a row of the index ends at it.
-            keys = partition.keys
-            key = keys.cleaned(cleanings) if base_end < boundary else keys.log
-            batches = await read_entries(self._store, key, base_end, entries, until=offset)
-            base_bytes += sum(len(batch.payload) for batch in batches)
+            batches = await read_entries(self._store, key, begin, entries, until=end)
+            size += sum(len(batch.payload) for batch in batches)
             if len(batches) < entries:
-                return base_bytes
-            base_end = batches[-1].next_offset
+                return size
+            begin = batches[-1].next_offset
 
     async def _state(self, partition: Partition, *fields: str) -> list[bytes]:
         key = partition.keys.state

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import Any, NamedTuple
 
+from partstream.engine.index import rows_behind
 from partstream.engine.partition import Partition
 from partstream.errors import PartstreamError, UnknownTopicId
 from partstream.store.store import Store
@@ -76,7 +77,8 @@ class Cursor:
     partition: Partition
     offset: int
     stretches: list[Stretch] = field(default_factory=list)
-    """In order; all that is known, the part that is being written as far as it was seen."""
+    """In order; what is known, up to the part that is being written and as far as that was seen, or
+    up to where the last page of the index ended."""
     largest_ever: int | None = None
     """No entry beyond the known stretches is larger; None before anything is known."""
     segment: bytes = b""
@@ -153,9 +155,12 @@ async def fetch(store: Store, cursor: Cursor, max_bytes: int) -> Fetched:
         if segment != cursor.segment:
             # Segments ended since the last look: the largest entry of the one being written now
             # says nothing of theirs.
-            cursor.learn(await _stretches(store, partition))
-            cursor.segment = segment
-        cursor.learn([Stretch(log_end, max(1, int(largest)))])
+            page = await rows_behind(store, partition.keys.index, cursor.offset)
+            cursor.learn([Stretch(row.end, row.largest) for row in page.rows])
+            if page.is_last:
+                cursor.segment = segment
+        if segment == cursor.segment:
+            cursor.learn([Stretch(log_end, max(1, int(largest)))])
     return Fetched([stored_batch(row) for row in rows], log_start, log_end, int(epoch))
 
 
@@ -219,12 +224,3 @@ async def _both(
             return one.result(), later
     key = partition.keys.log
     return await store.execute(*first, key=key), await store.execute(*second, key=key)
-
-
-async def _stretches(store: Store, partition: Partition) -> list[Stretch]:
-    rows = await store.execute("ZRANGE", partition.keys.index, 1, -1, key=partition.keys.index)
-    stretches = []
-    for row in rows:
-        end, _, largest = row.split(b":")
-        stretches.append(Stretch(int(end), int(largest)))
-    return stretches

@@ -10,13 +10,14 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from partstream.engine.compaction.cleaner import upkeep
 from partstream.engine.partition import Partition, Topic
 from partstream.engine.topics import Topics
 from partstream.errors import PartstreamError, StorePermissionDenied, UnknownTopicId
+from partstream.metrics.hooks import SILENT
 from partstream.store.scripts import Script
 from partstream.store.store import Store
 
@@ -63,7 +64,9 @@ async def sweep(
     done = Swept()
     done.topics_finished = await topics.finish_pending(now_ms=await topics.now_ms())
     compacted = list[tuple[Topic, Partition]]()
-    for topic in (await topics.all()).values():
+    there = (await topics.all()).values()
+    store.observer.compacted_known(_compacted(there))
+    for topic in there:
         await topics.configure(topic)
         for partition in topic.partitions:
             if await _sweep_partition(store, topic, partition, producer_id_expiration_ms, done):
@@ -77,6 +80,16 @@ async def sweep(
         {(topic.name, partition.index) for topic, partition in compacted if topic.config.compacts}
     )
     return done
+
+
+def _compacted(topics: Iterable[Topic]) -> set[tuple[str, int]]:
+    """The partitions of those that are compacted, as observers hear of them."""
+    return {
+        (topic.name, partition.index)
+        for topic in topics
+        if topic.config.compacts
+        for partition in topic.partitions
+    }
 
 
 async def _sweep_partition(
@@ -140,6 +153,7 @@ class Sweeper:
         self._expire_offsets = expire_offsets
         self._me = uuid.uuid4().hex
         self._leads = False
+        self._generation = topics.generation
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -168,6 +182,14 @@ class Sweeper:
         except (PartstreamError, TimeoutError) as error:
             _logger.debug("the sweep's lease stays until it ends: %s", error)
 
+    async def _tell_compacted(self) -> None:
+        """Have the observer hear which topics are gone, as it does where this client sweeps."""
+        generation = self._topics.generation
+        if generation == self._generation or self._store.observer is SILENT:
+            return
+        self._store.observer.compacted_known(_compacted((await self._topics.all()).values()))
+        self._generation = generation
+
     async def _run(self) -> None:
         interval = self._interval_ms / 1000
         delay = min(1.0, interval)
@@ -190,6 +212,7 @@ class Sweeper:
                     )
                 else:
                     self._store.observer.looks_after(())
+                    await self._tell_compacted()
             except StorePermissionDenied as error:
                 # Others must have the lease, and a log needs no line a minute for it.
                 _logger.info("this client takes no part in the retention sweep: %s", error)

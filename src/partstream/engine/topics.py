@@ -92,6 +92,11 @@ class Topics:
         self._age()
         return self._known.get(name)
 
+    @property
+    def generation(self) -> int:
+        """Another number whenever topics may have changed, once the first of them was asked for."""
+        return self._generation
+
     async def all(self) -> dict[str, Topic]:
         """Every topic by name, in order."""
         await self._listen()

@@ -101,6 +101,13 @@ class Observer:
         they are gone.
         """
 
+    def compacted_known(self, partitions: Collection[tuple[str, int]]) -> None:
+        """Which compacted partitions (topic and number) there are.
+
+        What it told of the cleanings of others is out of date: their topics were deleted, or are
+        not compacted any more.
+        """
+
     def cleaned(self, topic: str, partition: int, *, before: int, after: int, took: float) -> None:
         """A partition was cleaned.
 

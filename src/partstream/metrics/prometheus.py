@@ -74,7 +74,6 @@ class PrometheusMetrics:
         self.fetch_retries = counter("consumer_retries", "Fetches made again", "topic", "error")
         self.lag = gauge("consumer_lag", "Records behind the position", "topic", "partition")
         self.lags: dict[tuple[str, str, int], Gauge] = {}
-        self.dirty: set[tuple[str, str, int]] = set()
         """Those of `lag` that are set: found once, not once a batch."""
         self.truncated_records = counter(
             "consumer_truncated_records", "Records read that are gone from the log", "topic"
@@ -92,6 +91,10 @@ class PrometheusMetrics:
         self.cleaned_before = gauge("compaction_before_bytes", "What was cleaned last", *place)
         self.cleaned_after = gauge("compaction_after_bytes", "What was left of it", *place)
         self.cleaned_at = gauge("compaction_last_run_timestamp_seconds", "The last one", *place)
+        self.dirty: set[tuple[str, str, int]] = set()
+        """Where `dirty_ratio` is set."""
+        self.cleanings: set[tuple[str, str, int]] = set()
+        """Where the other three are."""
         self.cleaning_time = seconds("compaction_seconds", "Cleanings of partitions", "topic")
         self.cleaning_failures = counter(
             "compaction_failures", "Cleanings that failed", "topic", "error"
@@ -282,8 +285,17 @@ class _PrometheusObserver(Observer):
                 metrics.dirty.discard(row)
                 metrics.dirty_ratio.remove(*row)
 
+    def compacted_known(self, partitions: Collection[tuple[str, int]]) -> None:
+        metrics = self._metrics
+        for row in list(metrics.cleanings):
+            if row[0] == self._client and row[1:] not in partitions:
+                metrics.cleanings.discard(row)
+                for gauge in (metrics.cleaned_before, metrics.cleaned_after, metrics.cleaned_at):
+                    gauge.remove(*row)
+
     def cleaned(self, topic: str, partition: int, *, before: int, after: int, took: float) -> None:
         metrics, where = self._metrics, (self._client, topic, partition)
+        metrics.cleanings.add(where)
         metrics.cleaned_before.labels(*where).set(before)
         metrics.cleaned_after.labels(*where).set(after)
         metrics.cleaned_at.labels(*where).set_to_current_time()

@@ -14,9 +14,9 @@ from functools import partial
 from typing import NamedTuple
 
 from partstream.engine.compaction.cleaning import Cleaning
-from partstream.engine.compaction.output import NOBODY, Overtaken, empty, finish, trim
+from partstream.engine.compaction.output import NOBODY, Overtaken, finish
 from partstream.engine.compaction.pace import Watcher
-from partstream.engine.compaction.plan import Look, Plan, is_due, plan, rows_to_read
+from partstream.engine.compaction.plan import Plan, is_due, plan, rows_to_read
 from partstream.engine.compaction.state import earliest_dirty, look_at, segments_of
 from partstream.engine.partition import Partition, Topic
 from partstream.errors import InvalidConfig, PartstreamError
@@ -104,7 +104,8 @@ async def _round(
     if look.is_being_cleaned:
         return nothing._replace(then=_Then.WAIT)
     if look.cleaner:
-        await _clear(store, partition, look)
+        # It has died, and may have left half of a result, or entries that it replaced.
+        await finish(store, partition, NOBODY)
     if not topic.config.compacts:
         return nothing
     segments = await segments_of(store, partition, rows_to_read())
@@ -205,11 +206,3 @@ def _by_another(found: Plan | None) -> Compacted | None:
         return None
     size = found.clean_bytes
     return Compacted(found.begin, 0, 0, size, size, found.ratio, by_another=True)
-
-
-async def _clear(store: Store, partition: Partition, look: Look) -> None:
-    """Remove what a cleaner that died has left: half of a result, or entries that it replaced."""
-    while await trim(store, partition, NOBODY, None):
-        pass
-    await empty(store, partition, look.cleanings, NOBODY)
-    await finish(store, partition, NOBODY)

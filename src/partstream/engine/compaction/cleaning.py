@@ -108,8 +108,7 @@ class Cleaning:
             before, after = await self._swap()
         except (PartstreamError, Overtaken):
             with suppress(PartstreamError):
-                if await empty(store, partition, cleanings, lease):
-                    await finish(store, partition, lease)
+                await finish(store, partition, lease)
             raise
         # If one of these fails the token stays, and whoever finds it does the rest.
         await self._trim()

@@ -25,6 +25,8 @@ _LEAVE = Script("clean/leave")
 _EMPTY = Script("clean/empty")
 _TRIM = Script("clean/trim")
 _FINISH = Script("clean/finish")
+_LEFTOVERS = -1
+"""The script's answer where there is something to clear away first."""
 _DROPPED_A_CALL = 100
 _BYTES_A_CALL = 128 * 1024
 _ENTRIES_A_CALL = 256
@@ -92,10 +94,24 @@ async def trim(store: Store, partition: Partition, lease: Lease, offset: int | N
 
 
 async def finish(store: Store, partition: Partition, lease: Lease) -> None:
-    """Say that nobody cleans."""
-    await store.run(
-        _FINISH, [partition.keys.state], [partition.topic_id, lease.token], idempotent=True
-    )
+    """Say that nobody cleans, once nothing is left that a cleaning has written for nothing, or has
+    replaced.
+
+    As a rule there is nothing; but a failover may have taken back that it was cleared away.
+    """
+    keys = partition.keys
+    while True:
+        finished, cleanings = await store.run(
+            _FINISH,
+            [keys.state, keys.log, *keys.clean],
+            [partition.topic_id, lease.token],
+            idempotent=True,
+        )
+        if finished != _LEFTOVERS:
+            return
+        while await trim(store, partition, lease, None):
+            pass
+        await empty(store, partition, cleanings, lease)
 
 
 class Output:

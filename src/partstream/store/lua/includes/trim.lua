@@ -31,7 +31,9 @@ local function trim_segments(log, state, index, most, wanted, clean, boundary)
   trim_streams(log, clean, boundary, tonumber(row_end))
   -- In this order, for a key that is empty is gone, and while its slot migrates not to be made again.
   redis.call('ZADD', index, '-inf', rows[last])
-  for i = 1, last - 2, 2 do redis.call('ZREM', index, rows[i]) end
+  local below = {}
+  for i = 1, last - 2, 2 do below[#below + 1] = rows[i] end
+  redis.call('ZREM', index, unpack(below))
   redis.call('HSET', state, 'start', row_end, 'base', row_bytes)
   return gone
 end
