@@ -37,6 +37,12 @@ def main() -> int:
     parser.add_argument("--topology", choices=TOPOLOGIES, default=None)
     parser.add_argument("--access", choices=sorted({a for all_ in ACCESSES.values() for a in all_}))
     parser.add_argument("--gateways", type=int, default=None, help="how many, in place of chance")
+    parser.add_argument(
+        "--switching",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="whether groups change their protocol, in place of chance",
+    )
     parser.add_argument("--server", type=Path, default=None, help="the binary to run")
     parser.add_argument("--folder", type=Path, default=None, help="where failures are kept")
     parser.add_argument("--judge", type=Path, default=None, help="only judge a folder again")
@@ -63,6 +69,7 @@ def main() -> int:
             topology=options.topology,
             access=options.access,
             gateways=options.gateways,
+            switching=options.switching,
         )
         try:
             totals += _one(plan, options.server, folder)
@@ -96,7 +103,7 @@ def _one(plan: Plan, binary: Path | None, folder: Path) -> Counter[str]:
         print(
             f"  again: python -m tests.chaos --seed {plan.seed} --runs 1 --seconds "
             f"{plan.seconds:g} --topology {plan.topology} --access {plan.access} "
-            f"--gateways {plan.gateways}",
+            f"--gateways {plan.gateways} --{'' if plan.group_blows else 'no-'}switching",
             flush=True,
         )
     else:

@@ -69,12 +69,19 @@ class Crew:
         self._plan, self._folder, self._url, self._journal = plan, folder, url, journal
         self._entry = entry
         self._bootstrap = bootstrap
+        self._workers = [list(clients) for clients in plan.workers]
+        """What lives in each, as it is now."""
         self._hands: list[Hand] = []
         self._generations = 0
+        self._changing = asyncio.Lock()
+        """Held while the clients of a worker change, or a worker that has them does."""
+        self._away: set[tuple[int, int]] = set()
+        """Members that speak another protocol than at the beginning: worker, number."""
+        self._going_home = False
 
     async def begin(self) -> None:
         """Start all workers."""
-        starts = (self._start(index) for index in range(len(self._plan.workers)))
+        starts = (self._start(index) for index in range(len(self._workers)))
         self._hands = list(await asyncio.gather(*starts))
 
     async def _start(self, index: int) -> Hand:
@@ -109,8 +116,8 @@ class Crew:
             self._journal.write(Stuck(now(), name, "did not start"))
         return hand
 
-    def _clients(self, index: int) -> tuple[Client, ...]:
-        return self._plan.workers[index]
+    def _clients(self, index: int) -> list[Client]:
+        return self._workers[index]
 
     def _specified(self, client: Client) -> dict[str, Any]:
         fields = asdict(client)
@@ -131,9 +138,10 @@ class Crew:
         hand = self._hands[index]
         match blow.name:
             case "kill_worker":
-                self._journal.write(Killed(now(), hand.name))
-                await hand.kill()
-                self._hands[index] = await self._start(index)
+                async with self._changing:
+                    self._journal.write(Killed(now(), hand.name))
+                    await hand.kill()
+                    self._hands[index] = await self._start(index)
                 return f"{hand.name}, followed by {self._hands[index].name}"
             case "pause_worker":
                 await self._pause(hand, blow.seconds)
@@ -146,6 +154,31 @@ class Crew:
                 hand.say("cancel", number)
                 return f"client {number % len(self._clients(index))} of {hand.name}"
         raise ValueError(blow.name)
+
+    async def switch(self, blow: Blow) -> str:
+        """Switch a member to the other protocol of groups: one by one all of them, then back."""
+        async with self._changing:
+            index, number = self._to_switch(blow)
+            self._away ^= {(index, number)}
+            client = self._clients(index)[number].switched()
+            self._clients(index)[number] = client
+            hand = self._hands[index]
+            hand.say("switch", number)
+            protocol = client.config.get("group.protocol", "consumer")
+            return f"client {number} of {hand.name}, in group {client.group}: {protocol}"
+
+    def _to_switch(self, blow: Blow) -> tuple[int, int]:
+        members = [
+            (index, number)
+            for index, clients in enumerate(self._workers)
+            for number, client in enumerate(clients)
+            if client.other is not None
+        ]
+        left = [place for place in members if (place in self._away) is self._going_home]
+        if not left:
+            self._going_home = not self._going_home
+            left = members
+        return left[blow.pick % len(left)]
 
     async def _pause(self, hand: Hand, seconds: float) -> None:
         hand.process.send_signal(signal.SIGSTOP)

@@ -109,3 +109,6 @@ ACCESSES: dict[Topology, tuple[Access, ...]] = {
 CLIENT_FAULTS = ("kill_worker", "pause_worker", "pause_worker_long", "cancel_client")
 
 GATEWAY_FAULTS = ("kill_gateway", "kill_gateway", "pause_gateway", "stop_gateway")
+
+GROUP_FAULTS = ("switch_member",)
+"""In groups that are to change their protocol."""

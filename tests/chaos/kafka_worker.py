@@ -1,6 +1,7 @@
 """A process of Kafka clients under load: `python -m tests.chaos.kafka_worker SPEC`.
 
-It obeys and says the same words as `worker`, and writes the same journal.
+It obeys and says the same words as `worker`, and writes the same journal. It obeys one more:
+`switch N`, upon which another member comes in the place of one, with the other protocol of groups.
 """
 
 from __future__ import annotations
@@ -59,6 +60,9 @@ class Worker:
                     break
                 case ["cancel", number]:
                     self._replace(int(number) % len(self._clients))
+                case ["switch", number]:
+                    self._clients[int(number)] = self._clients[int(number)].switched()
+                    self._replace(int(number))
         if not ending:
             os._exit(1)  # nobody is left to work for
         for thread in ending:

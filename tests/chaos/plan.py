@@ -7,7 +7,7 @@ it is the machine's timing.
 from __future__ import annotations
 
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from tests.chaos.faults import (
@@ -15,6 +15,7 @@ from tests.chaos.faults import (
     ACCESSES,
     CLIENT_FAULTS,
     GATEWAY_FAULTS,
+    GROUP_FAULTS,
     SERVER_FAULTS,
     SLOW_FAULTS,
     TOPOLOGIES,
@@ -52,6 +53,13 @@ class Client:
     config: dict[str, Any]
     manner: dict[str, Any]
     """How its user behaves."""
+    other: dict[str, Any] | None = None
+    """Of a member that is switched to the other protocol of groups, and back: its configs then."""
+
+    def switched(self) -> Client:
+        """The same member with the other protocol."""
+        assert self.other is not None
+        return replace(self, config=self.other, other=self.config)
 
     @property
     def group(self) -> str | None:
@@ -81,6 +89,8 @@ class Plan:
     workers: tuple[tuple[Client, ...], ...]
     server_blows: tuple[Blow, ...]
     client_blows: tuple[Blow, ...]
+    group_blows: tuple[Blow, ...]
+    """Each switches a member of Kafka's from one protocol of groups to the other."""
 
     @property
     def promise(self) -> Promise:
@@ -108,13 +118,14 @@ def draw(
     topology: Topology | None = None,
     access: Access | None = None,
     gateways: int | None = None,
+    switching: bool | None = None,
     workers: int = 2,
 ) -> Plan:
     """The plan of a seed.
 
     Args:
         seconds: how long faults go on; runs take about 20 s more.
-        topology, access, gateways: in place of what the seed would give.
+        topology, access, gateways, switching: in place of what the seed would give.
         workers: how many processes the clients of the library live in.
     """
     rng = random.Random(seed)
@@ -134,9 +145,16 @@ def draw(
         faults += SLOW_FAULTS.get(kind, ())
     acks: int | str = 1 if loose and rng.random() < 0.5 else "all"
     crew = [_clients(rng, acks, worker) for worker in range(workers)]
+    # What came later is drawn from chances of its own, so that old seeds are what they were.
+    of_groups = random.Random(f"switch {seed}")
+    drawn_switching = of_groups.random() < 0.5
+    switches = bool(doors) and (drawn_switching if switching is None else switching)
     if doors:
         classic = _classic_members(random.Random(f"classic {seed}"))
-        crew.append((*_kafka_clients(rng), *classic))
+        of_kafka = (*_kafka_clients(rng), *classic)
+        if switches:
+            of_kafka = tuple(_with_another_protocol(of_groups, client) for client in of_kafka)
+        crew.append(of_kafka)
     return Plan(
         seed=seed,
         topology=kind,
@@ -152,6 +170,7 @@ def draw(
         client_blows=_blows(
             rng, CLIENT_FAULTS + (GATEWAY_FAULTS if doors else ()), seconds, 2.0, 8.0
         ),
+        group_blows=_blows(of_groups, GROUP_FAULTS, seconds, 1.0, 4.0) if switches else (),
     )
 
 
@@ -267,6 +286,13 @@ def _kafka_clients(rng: random.Random) -> tuple[Client, ...]:
     return (*producers, *members)
 
 
+_CLASSIC_SESSIONS = {
+    "session.timeout.ms": 6_000,
+    "heartbeat.interval.ms": 1_000,
+    "max.poll.interval.ms": 30_000,
+}
+
+
 def _classic_members(rng: random.Random) -> tuple[Client, ...]:
     """One way for all of them to share out partitions, or they could not be in one group."""
     config = {
@@ -275,9 +301,7 @@ def _classic_members(rng: random.Random) -> tuple[Client, ...]:
         "partition.assignment.strategy": rng.choice(
             ["range", "roundrobin", "cooperative-sticky", "cooperative-sticky"]
         ),
-        "session.timeout.ms": 6_000,
-        "heartbeat.interval.ms": 1_000,
-        "max.poll.interval.ms": 30_000,
+        **_CLASSIC_SESSIONS,
     }
     return tuple(
         Client(
@@ -291,6 +315,25 @@ def _classic_members(rng: random.Random) -> tuple[Client, ...]:
         )
         for number in range(rng.choice([2, 3]))
     )
+
+
+def _with_another_protocol(rng: random.Random, client: Client) -> Client:
+    """A member that can be switched; other clients as they are.
+
+    With KIP-848 none is static: librdkafka gives up for good if its predecessor is not gone yet.
+    """
+    if client.role != "kafka member":
+        return client
+    config = {
+        name: value
+        for name, value in client.config.items()
+        if name in ("group.id", "fetch.wait.max.ms", "max.partition.fetch.bytes")
+    }
+    if client.group == CLASSIC:
+        return replace(client, other={**config, "group.protocol": "consumer"})
+    strategy = rng.choice(["range", "cooperative-sticky"])
+    classic = {"group.protocol": "classic", "partition.assignment.strategy": strategy}
+    return replace(client, other={**config, **classic, **_CLASSIC_SESSIONS})
 
 
 def _blows(

@@ -150,6 +150,7 @@ async def _conduct(
     async with asyncio.TaskGroup() as tracks:
         tracks.create_task(_strike(plan.server_blows, until, strike_servers, journal))
         tracks.create_task(_strike(plan.client_blows, until, strike_clients, journal))
+        tracks.create_task(_strike(plan.group_blows, until, crew.switch, journal))
     calm = now()
     journal.write(Calm(calm))
     ours = servers.entry.ours()

@@ -37,7 +37,7 @@ async def run(target: Target, folder: Path, plan: Plan) -> None:
 @pytest.mark.parametrize(
     "plan",
     [
-        draw(239, seconds=8, topology="standalone", access="acl", gateways=2),
+        draw(239, seconds=8, topology="standalone", access="acl", gateways=2, switching=True),
         draw(37, seconds=5, topology="torn"),
         # A classic group's primary dies while its members come and go.
         draw(4534, seconds=10, topology="cluster", access="open", gateways=2),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer
 
 from tests.chaos import faults
+from tests.chaos.access import entry_of
 from tests.chaos.clients import truncation
+from tests.chaos.crew import Crew
 from tests.chaos.faults import ACCESSES, TOPOLOGIES, Topology
 from tests.chaos.gateways import complains
 from tests.chaos.history import Acked, Fault, Journal, Read, Sent, load
@@ -54,6 +58,77 @@ def test_a_group_that_is_to_change_hands_has_members_to_stir() -> None:
         assert members == groups | {None}
 
 
+def test_seeds_draw_groups_that_change_their_protocol() -> None:
+    with_gateways = [draw(seed, seconds=9, topology="cluster", gateways=2) for seed in range(30)]
+    assert {bool(plan.group_blows) for plan in with_gateways} == {True, False}
+    without = [draw(seed, seconds=9, topology="cluster", gateways=0) for seed in range(30)]
+    assert not any(plan.group_blows for plan in without)
+    for plan in with_gateways:
+        switching = {client.group for worker in plan.workers for client in worker if client.other}
+        assert switching == ({GROUP, CLASSIC} if plan.group_blows else set())
+
+
+def test_a_group_that_changes_its_protocol_changes_nothing_else() -> None:
+    plan, plain = (
+        draw(7, seconds=60, topology="cluster", gateways=2, switching=switching)
+        for switching in (True, False)
+    )
+    workers = (tuple(replace(client, other=None) for client in clients) for clients in plan.workers)
+    assert plan != plain == replace(plan, group_blows=(), workers=tuple(workers))
+
+
+def test_librdkafka_takes_both_configs_of_a_member_that_is_switched() -> None:
+    plans = [draw(seed, seconds=9, topology="cluster", gateways=2) for seed in range(10)]
+    clients = [client for plan in plans for client in plan.workers[-1] if client.other]
+    assert len(clients) > 10
+    for client in clients:
+        switched = client.switched()
+        assert switched.switched() == client
+        protocols = set()
+        for one in (client, switched):
+            settings = {"group.id": GROUP, "group.protocol": "consumer", **one.config}
+            protocols.add(settings["group.protocol"])
+            Consumer({"bootstrap.servers": "localhost:1", "log_level": 0, **settings}).close()
+        assert protocols == {"classic", "consumer"}
+        assert switched.group == client.group
+
+
+class Told:
+    """A worker's process that is none."""
+
+    def __init__(self) -> None:
+        self.name = "w"
+        self.words: list[tuple[object, ...]] = []
+
+    def say(self, *words: object) -> None:
+        self.words.append(words)
+
+
+async def test_members_are_switched_one_by_one_and_back(tmp_path: Path) -> None:
+    plan = draw(7, seconds=60, topology="cluster", gateways=2, switching=True)
+    crew = Crew(
+        plan,
+        tmp_path,
+        Journal(tmp_path / "crew.jsonl"),
+        url="",
+        entry=entry_of("open", tmp_path),
+        bootstrap="",
+    )
+    told = Told()
+    crew._hands = [told for _ in plan.workers]  # type: ignore[misc]
+    members = {number for number, client in enumerate(plan.workers[-1]) if client.other}
+    assert len(members) > 2
+    for blow in plan.group_blows[: 3 * len(members)]:
+        await crew.switch(blow)
+    numbers = [number for _, number in told.words]
+    for turn in range(3):
+        of_turn = numbers[turn * len(members) : (turn + 1) * len(members)]
+        assert set(of_turn) == members
+    for number in members:
+        # There, back, and there again: whoever is started anew is what it was.
+        assert crew._clients(len(plan.workers) - 1)[number] == (plan.workers[-1][number].switched())
+
+
 def test_only_deployments_that_may_lose_records_promise_less() -> None:
     promises = {name: draw(1, seconds=1, topology=name).promise for name in TOPOLOGIES}
     loose = {name for name, promise in promises.items() if promise.may_lose}
@@ -64,7 +139,7 @@ def test_only_deployments_that_may_lose_records_promise_less() -> None:
 
 def test_every_fault_has_its_row_in_the_documentation() -> None:
     counted = [name for numbers in ROWS.values() for names in numbers for name in names]
-    drawn = {*faults.CLIENT_FAULTS, *faults.GATEWAY_FAULTS}
+    drawn = {*faults.CLIENT_FAULTS, *faults.GATEWAY_FAULTS, *faults.GROUP_FAULTS}
     for kinds in (faults.SERVER_FAULTS, faults.SLOW_FAULTS, faults.ACCESS_FAULTS):
         drawn.update(name for names in kinds.values() for name in names)
     assert sorted(counted) == sorted(drawn)

@@ -47,6 +47,7 @@ ROWS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("pause_worker", "pause_worker_long"),
         ("cancel_client",),
     ),
+    "members of groups switched between classic and KIP-848": (("switch_member",),),
     "gateways killed / stopped in order / frozen": (
         ("kill_gateway",),
         ("stop_gateway",),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import threading
 
 import pytest
 
 import partstream.sync.admin as sync
-from partstream.client.admin import Admin as AsyncAdmin
 from partstream.errors import (
     ClosedClient,
     ForkedClient,
@@ -18,18 +16,6 @@ from partstream.errors import (
     UnknownTopicOrPartition,
 )
 from partstream.model import TopicPartition
-
-
-def public(cls: type) -> set[str]:
-    return {name for name in vars(cls) if not name.startswith("_")}
-
-
-def test_it_has_every_call_of_the_asyncio_client() -> None:
-    assert public(AsyncAdmin) - public(sync.Admin) == {"start"}
-    for name in public(AsyncAdmin) - {"start", "config"}:
-        ours, theirs = getattr(sync.Admin, name), getattr(AsyncAdmin, name)
-        assert inspect.signature(ours) == inspect.signature(theirs), name
-        assert ours.__doc__, name
 
 
 def test_topics_and_groups(redis_url: str, namespace: str) -> None:

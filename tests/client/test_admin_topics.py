@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from partstream.client.admin import Admin
+from partstream.client.producer import Producer
 from partstream.embedded.sentinel import EmbeddedSentinel
 from partstream.errors import (
     ClientTimeout,
@@ -19,6 +20,7 @@ from partstream.errors import (
     InvalidRequest,
     InvalidTopic,
     OffsetOutOfRange,
+    PartstreamError,
     StoreUnavailable,
     TopicAlreadyExists,
     UnknownTopicOrPartition,
@@ -45,6 +47,32 @@ async def test_create_describe_and_delete(redis_url: str, namespace: str) -> Non
             await admin.describe_topic("orders")
         again = await admin.create_topic("orders")
         assert again.topic_id != made.topic_id
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        ("__consumer_offsets", TopicAlreadyExists),
+        ("__transaction_state", TopicAlreadyExists),
+        ("__share_group_state", TopicAlreadyExists),
+        ("__cluster_metadata", InvalidRequest),
+    ],
+)
+async def test_nobody_makes_topics_of_kafkas_own(
+    redis_url: str, namespace: str, name: str, refused: type[PartstreamError]
+) -> None:
+    """As through the gateway; nor are they made by the way."""
+    async with (
+        Admin(redis_url, namespace=namespace) as admin,
+        Producer(redis_url, namespace=namespace) as producer,
+    ):
+        with pytest.raises(refused, match=name):
+            await admin.create_topic(name)
+        with pytest.raises(UnknownTopicOrPartition, match=name):
+            await producer.send(name, b"a")
+        with pytest.raises(UnknownTopicOrPartition, match=name):
+            await admin.delete_topic(name)
+        assert await admin.list_topics() == []
 
 
 async def test_sizes_and_offsets_are_those_of_the_log(redis_url: str, namespace: str) -> None:

@@ -270,6 +270,72 @@ async def _fail_in_an_iteration(url: str, namespace: str) -> None:
                 raise ZeroDivisionError
 
 
+async def test_what_failed_after_a_commit_does_not_take_it_back(
+    redis_url: str, namespace: str
+) -> None:
+    async with source(redis_url, namespace) as logs:
+        await _filled(logs)
+        with pytest.raises(ZeroDivisionError):
+            await _fail_after_a_commit_of_all(redis_url, namespace)
+        assert await committed(redis_url, namespace) == 10
+        with pytest.raises(ZeroDivisionError):
+            await _fail_after_a_commit_of_some(redis_url, namespace)
+        assert await committed(redis_url, namespace) == 14
+        with pytest.raises(ZeroDivisionError):
+            await _fail_after_a_commit_of_the_current_one(redis_url, namespace)
+        assert await committed(redis_url, namespace) == 16
+        with pytest.raises(ZeroDivisionError):
+            await _fail_at_a_later_one(redis_url, namespace)
+        assert await committed(redis_url, namespace) == 18
+        with pytest.raises(ZeroDivisionError):
+            await _fail_after_a_seek(redis_url, namespace)
+        assert await committed(redis_url, namespace) == 3
+
+
+async def _fail_after_a_commit_of_all(url: str, namespace: str) -> None:
+    async with consumer(url, namespace, enable_auto_commit=True) as reader:
+        await reader.assign(tp())
+        assert len(await reader.poll(max_records=10, timeout=5.0)) == 10
+        await reader.commit()
+        raise ZeroDivisionError
+
+
+async def _fail_after_a_commit_of_some(url: str, namespace: str) -> None:
+    async with consumer(url, namespace, enable_auto_commit=True) as reader:
+        await reader.assign(tp())
+        assert len(await reader.poll(max_records=10, timeout=5.0)) == 10
+        await reader.commit_async({tp(): 14})
+        raise ZeroDivisionError
+
+
+async def _fail_after_a_commit_of_the_current_one(url: str, namespace: str) -> None:
+    async with consumer(url, namespace, enable_auto_commit=True) as reader:
+        await reader.assign(tp())
+        async for record in reader:
+            if record.offset == 15:
+                await reader.commit()
+                raise ZeroDivisionError
+
+
+async def _fail_at_a_later_one(url: str, namespace: str) -> None:
+    async with consumer(url, namespace, enable_auto_commit=True) as reader:
+        await reader.assign(tp())
+        async for record in reader:
+            if record.offset == 16:
+                await reader.commit()
+            if record.offset == 18:
+                raise ZeroDivisionError
+
+
+async def _fail_after_a_seek(url: str, namespace: str) -> None:
+    async with consumer(url, namespace, enable_auto_commit=True) as reader:
+        await reader.assign(tp())
+        assert await reader.poll(timeout=5.0)
+        await reader.commit()
+        reader.seek(tp(), 3)
+        raise ZeroDivisionError
+
+
 async def test_a_new_assignment_commits_the_old_one(redis_url: str, namespace: str) -> None:
     async with source(redis_url, namespace) as logs:
         await logs.topic(partitions=2)

@@ -238,6 +238,11 @@ async def _some_then_more(logs: Source) -> dict[str, bytes]:
     return snapshot
 
 
+async def _begin_a_larger_epoch(logs: Source) -> None:
+    """Larger than the one that follows when it is lost, as by a clock that is years ahead."""
+    await logs.raw("HSET", "state", "epoch", 2_000_000_000, "token", "f" * 40)
+
+
 async def test_records_that_were_read_and_are_gone_are_noticed(
     redis_url: str, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -266,8 +271,7 @@ async def test_records_of_an_epoch_that_is_gone_as_a_whole_are_noticed(
         await logs.topic()
         await logs.fill(6, batch=1)
         snapshot = await _snapshot(logs)
-        # An epoch with a larger number than the one that follows when it is lost.
-        await logs.raw("HSET", "state", "epoch", 100_000, "token", "f" * 40)
+        await _begin_a_larger_epoch(logs)
         for number in range(6, 10):
             await logs.put([str(number)])
         await reader.assign(tp())
@@ -347,7 +351,7 @@ async def _commit_in_an_epoch_that_gets_lost(logs: Source, url: str, namespace: 
     await logs.topic()
     await logs.fill(6, batch=1)
     snapshot = await _snapshot(logs)
-    await logs.raw("HSET", "state", "epoch", 100_000, "token", "f" * 40)
+    await _begin_a_larger_epoch(logs)
     for number in range(6, 10):
         await logs.put([str(number)])
     async with consumer(url, namespace, group_id="g") as reader:
@@ -388,7 +392,7 @@ async def test_a_loss_that_reaches_back_behind_a_lost_epoch_is_noticed_where_it_
 ) -> None:
     async with source(redis_url, namespace) as logs, consumer(redis_url, namespace) as reader:
         snapshot = await _some_then_more(logs)
-        await logs.raw("HSET", "state", "epoch", 100_000, "token", "f" * 40)
+        await _begin_a_larger_epoch(logs)
         for number in range(10, 14):
             await logs.put([str(number)])
         await reader.assign(tp())

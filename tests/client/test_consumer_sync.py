@@ -73,6 +73,7 @@ def test_polling_and_positions(redis_url: str, namespace: str) -> None:
         assert reader.end_offsets(tp(0)) == {tp(0): 50}
         assert reader.beginning_offsets(tp(0)) == {tp(0): 0}
         assert reader.lag() == {tp(0): 0, tp(1): 0}
+        assert reader.partitions_for("t") == 2
         reader.seek(tp(0), 40)
         assert reader.lag(tp(0)) == {tp(0): 10}
         assert reader.poll(max_records=3, timeout=5.0)[0].offset == 40
@@ -336,6 +337,23 @@ def _fail_at(url: str, namespace: str, offset: int) -> None:
         reader.assign(tp())
         for record in reader:
             if record.offset == offset:
+                raise ZeroDivisionError
+
+
+def test_what_failed_after_a_commit_does_not_take_it_back(redis_url: str, namespace: str) -> None:
+    fill(redis_url, namespace, [10])
+    with pytest.raises(ZeroDivisionError):
+        _commit_and_fail_at(redis_url, namespace, 4)
+    with consumer(redis_url, namespace, group_id="g") as reader:
+        assert reader.committed(tp())[tp()] == OffsetAndMetadata(5, "", 0)
+
+
+def _commit_and_fail_at(url: str, namespace: str, offset: int) -> None:
+    with consumer(url, namespace, group_id="g") as reader:
+        reader.assign(tp())
+        for record in reader:
+            if record.offset == offset:
+                reader.commit()
                 raise ZeroDivisionError
 
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,22 @@ async def test_an_epoch_begins_without_an_append(redis_url: str, namespace: str)
         other = replace(partition, topic_id="another")
         with pytest.raises(UnknownTopicId):
             await own.log.begin_epoch(other)
+
+
+async def test_an_epoch_is_when_it_began(redis_url: str, namespace: str) -> None:
+    """By the server's clock, in whole seconds since 2020; so no other history has had it before."""
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition()
+
+        async def append() -> int:
+            return (await own.log.append(partition, batch(b"a"))).leader_epoch
+
+        for begin in (partial(own.log.begin_epoch, partition), append):
+            await _another_history(own.store, partition)
+            before = await own.topics.now_ms()
+            begun = await begin()
+            after = await own.topics.now_ms()
+            assert before // 1000 <= begun + 1_577_836_800 <= after // 1000 + 1
 
 
 async def test_the_history_of_epochs_stays_short(redis_url: str, namespace: str) -> None:

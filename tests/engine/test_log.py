@@ -59,8 +59,7 @@ async def test_an_entry_is_named_by_its_end_and_epoch(redis_url: str, namespace:
         answer = await own.log.append(partition, batch(b"c"))
         seen = await check(own.store, partition)
         assert [entry[:2] for entry in seen.entries] == [(2, 0), (3, answer.leader_epoch)]
-        token_bytes = int(answer.token[:4], 16)
-        assert answer.leader_epoch == 1 + token_bytes
+        assert answer.leader_epoch > 0
 
 
 async def test_a_batch_is_read_from_any_offset_in_it(redis_url: str, namespace: str) -> None:

@@ -118,7 +118,9 @@ class Admin(AsyncContext):
 
         Raises:
             InvalidTopic, InvalidPartitions, InvalidConfig: as they say; nothing was created.
-            TopicAlreadyExists: there is one of that name.
+            TopicAlreadyExists: there is one of that name, or it is Kafka's own
+                (`__consumer_offsets`, `__transaction_state`, `__share_group_state`).
+            InvalidRequest: `__cluster_metadata`, which Kafka has for its controllers.
         """
         return listing(await self._session.topics.create(name, partitions, config))
 

@@ -217,7 +217,7 @@ class Consumption:
         """Commit and wait."""
         committer = self._commits()
         committer.run_callbacks()
-        await committer.commit(await self._keyed(self._named(offsets)))
+        await committer.commit(await self._asked_for(self._named(offsets)))
         committer.run_callbacks()
 
     async def commit_later(
@@ -228,7 +228,7 @@ class Consumption:
         """Commit without waiting."""
         committer = self._commits()
         named = self._named(offsets)
-        committer.commit_later(await self._keyed(named), named, callback)
+        committer.commit_later(await self._asked_for(named), named, callback)
 
     async def committed(
         self, names: Iterable[TopicPartition]
@@ -255,8 +255,12 @@ class Consumption:
             for buffer, at in self.poller.positions().items()
         }
 
-    async def _keyed(self, named: Named) -> dict[TopicIdPartition, OffsetAndMetadata]:
+    async def _asked_for(self, named: Named) -> dict[TopicIdPartition, OffsetAndMetadata]:
+        """What a commit that the user asks for says, and that it was asked for."""
         keys = await self._keys(named)
+        for name in named.keys() & self.fetcher.partitions:
+            # Whatever becomes of it: no commit behind it may go back to less.
+            self.poller.committed(name, Position(named[name].offset, named[name].leader_epoch))
         return {keys[name]: position for name, position in named.items()}
 
     async def _keys(

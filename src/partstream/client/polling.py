@@ -16,7 +16,8 @@ class Poller:
     """What `poll` and iteration share.
 
     A record is *handed out* when `poll` returned it, or iteration gave it. It is *done with* when
-    the user came back for more: only then may it be committed without being asked.
+    the user came back for more, or has committed it: only then may it be committed without being
+    asked.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Poller:
         self._upkeep = upkeep
         self._hand = Hand([])
         self._not_done: dict[PartitionBuffer, Position] = {}
+        self._committed: dict[PartitionBuffer, Position] = {}
         self._woken = False
         self._closing = False
         self._polling: asyncio.Task[object] | None = None
@@ -118,7 +120,13 @@ class Poller:
 
     def moved(self, name: TopicPartition) -> None:
         """A partition's position was set: what was handed out of it before does not count."""
-        self._not_done.pop(self._fetcher.buffer(name), None)
+        buffer = self._fetcher.buffer(name)
+        self._not_done.pop(buffer, None)
+        self._committed.pop(buffer, None)
+
+    def committed(self, name: TopicPartition, position: Position) -> None:
+        """The user commits up to here, and so is done with what is below, without coming back."""
+        self._committed[self._fetcher.buffer(name)] = position
 
     def position(self, name: TopicPartition) -> Position | None:
         """Behind the last record that was handed out; None if it is not known yet."""
@@ -137,6 +145,12 @@ class Poller:
             corrections += [self._hand.current(), self._not_done]
         for correction in corrections:
             found.update((buffer, at) for buffer, at in correction.items() if buffer in found)
+        if done_only:
+            found.update(
+                (buffer, at)
+                for buffer, at in self._committed.items()
+                if buffer in found and found[buffer].offset < at.offset
+            )
         return found
 
     def wake(self) -> None:
@@ -171,6 +185,7 @@ class Poller:
         """The user wants more, and so is done with what was handed out before."""
         self.give_back()
         self._not_done = {}
+        self._committed = {}
 
     def _get(self, most: int) -> bool:
         slices = self._fetcher.take(most)

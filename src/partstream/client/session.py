@@ -14,6 +14,7 @@ from partstream.errors import (
     ClosedClient,
     ForkedClient,
     IllegalState,
+    InvalidRequest,
     TopicAlreadyExists,
     UnknownTopicOrPartition,
 )
@@ -139,5 +140,5 @@ async def get_or_create(topics: Topics, name: str, config: AutoCreateConfig) -> 
             raise
     try:
         return await topics.create(name, config.num_partitions)
-    except TopicAlreadyExists:
+    except (TopicAlreadyExists, InvalidRequest):
         return await topics.get(name, fresh=True)

@@ -13,6 +13,7 @@ import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 
+from partstream.config.internal import check_made
 from partstream.config.names import validate_partitions, validate_topic_name
 from partstream.config.topic import TopicConfig
 from partstream.engine.durability import check_flush
@@ -132,9 +133,11 @@ class Topics:
 
         Raises:
             InvalidTopic, InvalidPartitions, InvalidConfig: as they say; nothing was made.
-            TopicAlreadyExists: there is one of that name.
+            TopicAlreadyExists: there is one of that name, or it is Kafka's own.
+            InvalidRequest: it is a name that Kafka has for no ordinary topic.
         """
         validate_topic_name(name)
+        check_made(name)
         validate_partitions(partitions)
         if not isinstance(config, TopicConfig):
             config = TopicConfig.from_overrides(config or {})

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from partstream.config.gateway import GatewayConfig
+from partstream.config.internal import check_made
 from partstream.config.topic import TopicConfig
 from partstream.engine.groups.consumer_groups import ConsumerGroups
 from partstream.engine.log import Log
@@ -20,7 +21,6 @@ from partstream.errors import (
 )
 from partstream.gateway.connection import Connection
 from partstream.gateway.epochs import Epochs
-from partstream.gateway.internal import check_made
 from partstream.gateway.landings import Landings
 from partstream.gateway.meter import Meter
 from partstream.gateway.registry import Registry

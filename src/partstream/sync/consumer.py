@@ -167,6 +167,7 @@ class Consumer(Context):
     assign = _twin(AsyncConsumer.assign)
     subscription = _hop(AsyncConsumer.subscription)
     assignment = _hop(AsyncConsumer.assignment)
+    partitions_for = _twin(AsyncConsumer.partitions_for)
     position = _twin(AsyncConsumer.position)
     seek = _hop(AsyncConsumer.seek)
     seek_to_beginning = _hop(AsyncConsumer.seek_to_beginning)

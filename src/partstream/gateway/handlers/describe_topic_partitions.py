@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from partstream.config.internal import INTERNAL
 from partstream.engine.partition import Topic
 from partstream.errors import PartstreamError
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
 from partstream.gateway.faults import INVALID_REQUEST, NONE, code_of
-from partstream.gateway.internal import INTERNAL
 from partstream.gateway.names import TOPIC_OPERATIONS
 
 _MOST = 2_000

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, NamedTuple
 
+from partstream.config.internal import check_written
 from partstream.engine.log import ANY, Appended, appended
 from partstream.engine.partition import Partition, Topic
 from partstream.errors import (
@@ -26,7 +27,6 @@ from partstream.gateway.batches import checked, framed
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.connection import Answer, Parts, Refused
 from partstream.gateway.faults import NONE
-from partstream.gateway.internal import check_written
 from partstream.gateway.produced import ALL, Sent, refused, taken
 from partstream.gateway.unwritten import Unwritten
 from partstream.gateway.wire_produce import BY_ID, Row, read, written

@@ -61,7 +61,7 @@ if token ~= '' and replicas < tonumber(ARGV[5]) then
   return redis.error_reply('KAFKA 19 ' .. replicas .. ' replicas are connected, min.insync.replicas'
     .. ' asks for ' .. ARGV[5])
 end
-local epoch, history = next_epoch(KEYS[2], tonumber(state[4]), state[5], token, state[2])
+local epoch, history = next_epoch(KEYS[2], tonumber(state[4]), state[5], token, state[2], now)
 
 local sequenced = producer >= 0 and sequence >= 0
 local producer_row, producer_field = nil, nil

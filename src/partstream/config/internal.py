@@ -1,5 +1,5 @@
 """The names of Kafka's internal topics. What Kafka keeps there is in Redis, in another form: nobody
-makes such a topic through the gateway, or writes to one.
+makes such a topic, or writes to one.
 """
 
 from __future__ import annotations
