@@ -78,6 +78,12 @@ _GROUP_CONFIGS = (
     "(INVALID_REQUEST)."
 )
 
+_OLD_EPOCHS = (
+    "A client whose leader epoch is old is refused (FENCED_LEADER_EPOCH) only by Fetch, and only "
+    "if records that it may have read are gone: a leader is advice, and what any gateway answers "
+    "is true. Kafka refuses any old epoch."
+)
+
 _NO_TRANSACTIONS = (
     "There are no transactions yet. Whoever looks for their coordinator, or asks for a producer id "
     "with a `transactional.id`, is refused at once: TRANSACTIONAL_ID_AUTHORIZATION_FAILED, the one "
@@ -273,6 +279,32 @@ DELIBERATE: tuple[Difference, ...] = (
         "is reason to.",
     ),
     Difference("configs/configs_of_a_group_changed", "?.responses.0.*", _accepted, _GROUP_CONFIGS),
+    Difference(
+        "old_epochs/of_who_fetches", "[12].responses.0.partitions.0.*", _accepted, _OLD_EPOCHS
+    ),
+    Difference("old_epochs/of_who_fetches", "[12].node_endpoints", _accepted, _OLD_EPOCHS),
+    *(
+        Difference(
+            "old_epochs/of_who_fetches",
+            f"[345].{field}",
+            lambda kafka, ours: ours in ([], -1),
+            "A Fetch that is refused for its leader epoch does not tell of the leader (KIP-951): "
+            "any gateway serves the partition, and clients ask for the epoch anyway.",
+        )
+        for field in ("node_endpoints", "responses.0.partitions.0.current_leader.*")
+    ),
+    Difference(
+        "old_epochs/of_who_asks_for_offsets",
+        "[345].topics.0.partitions.0.*",
+        _accepted,
+        _OLD_EPOCHS,
+    ),
+    Difference(
+        "old_epochs/of_who_asks_for_the_end_of_one",
+        "[45].topics.0.partitions.0.*",
+        _accepted,
+        _OLD_EPOCHS,
+    ),
     Difference(
         "fetch/epochs",
         "[56].responses.0.partitions.0.*",
