@@ -154,6 +154,7 @@ class Gateway:
             max_metadata=config.offset_metadata_max_bytes,
             classic=_classic_limits(config),
             migration=Policy(config.group_consumer_migration_policy),
+            assignment_interval_ms=config.group_consumer_assignment_interval_ms,
         )
         self._closers.append(groups.close)
         sweeper = Sweeper(
