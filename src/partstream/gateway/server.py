@@ -179,8 +179,10 @@ class Gateway:
         self._closers.append(registry.close)
         await registry.start()
         log = Log(store)
+        epochs = Epochs(log)
+        self._closers.append(epochs.close)
         self._broker = Broker(
-            config, store, topics, log, groups, registry, Epochs(log), BY_KEY, self.meter
+            config, store, topics, log, groups, registry, epochs, BY_KEY, self.meter
         )
         self._router = Router(self._broker)
         for one in self._listening:
