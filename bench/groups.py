@@ -1,6 +1,7 @@
-"""How fast a consumer group settles: 100 and 500 members on 1,000 partitions.
+"""How fast a consumer group settles: 100 and 500 members on 1,000 partitions, and 100 of which half
+speak the classic protocol.
 
-    python -m bench.groups [--members 100 500] [--partitions 1000] [--json FILE]
+    python -m bench.groups [--members 100 500] [--mixed 100] [--partitions 1000] [--json FILE]
 
 All members live in this process, and share one connection: what is measured is the coordinator,
 not the start of interpreters. Records are not consumed.
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import rows
+from bench.mixed_groups import ClassicMember
 from partstream.embedded.server import EmbeddedServer
 from partstream.engine.groups import ConsumerGroups
 from partstream.engine.topics import Topics
@@ -106,6 +108,7 @@ class Bench:
     def __init__(self, store: Store, topics: Topics, groups: ConsumerGroups) -> None:
         self.store, self.topics, self.groups = store, topics, groups
         self.members: list[Member] = []
+        self.classic: list[ClassicMember] = []
         self.results: list[Result] = []
         self.partitions = 0
 
@@ -119,17 +122,27 @@ class Bench:
             Result(what, seconds, calls_after - calls, (usec_after - usec) / 1_000_000)
         )
 
+    @property
+    def everybody(self) -> list[Member | ClassicMember]:
+        return [*self.members, *self.classic]
+
     async def settled(self) -> None:
-        """Until the members own all partitions, each one once."""
+        """Until the members own all partitions, each one once, and everybody some."""
         async with asyncio.timeout(60):
             while True:
-                owned = [p for member in self.members for p in member.owned]
-                if len(owned) == self.partitions == len(set(owned)):
+                shares = [member.owned for member in self.everybody]
+                owned = [partition for share in shares for partition in share]
+                if len(owned) == self.partitions == len(set(owned)) and all(shares):
                     return
                 await asyncio.sleep(0.001)
 
     async def all_join(self) -> None:
         for member in self.members:
+            member.start()
+        await self.settled()
+
+    async def classic_ones_join(self) -> None:
+        for member in self.classic:
             member.start()
         await self.settled()
 
@@ -149,15 +162,18 @@ class Bench:
         await self.settled()
 
     async def all_beat(self) -> None:
-        await asyncio.gather(*(member.beat() for member in self.members))
+        await asyncio.gather(*(member.beat() for member in self.everybody))
 
     async def at_rest(self) -> None:
         """Until nobody hears anything new."""
         while True:
-            before = [member.version for member in self.members]
+            before = self._versions()
             await self.all_beat()
-            if before == [member.version for member in self.members]:
+            if before == self._versions():
                 return
+
+    def _versions(self) -> list[int]:
+        return [member.version for member in self.everybody]
 
     async def _scripts(self) -> tuple[int, int]:
         """How many scripts the server has run so far, and for how many microseconds."""
@@ -194,16 +210,48 @@ async def run(url: str, members: int, partitions: int) -> list[Result]:
         await store.close()
 
 
+async def run_mixed(url: str, members: int, partitions: int) -> list[Result]:
+    """A group of which half are members that speak the classic protocol."""
+    store = await Store.connect(url, namespace=f"bench-mixed-{members}")
+    topics = Topics(store)
+    groups = ConsumerGroups(store, topics)
+    bench = Bench(store, topics, groups)
+    try:
+        topic = await topics.create("t", partitions)
+        bench.partitions = partitions
+        half = range(members // 2)
+        what = f"{len(half)} classic ones join {len(half)} others"
+        bench.members = [Member(groups, store, number) for number in half]
+        await asyncio.gather(*(member.listen() for member in bench.members))
+        await bench.all_join()
+        await bench.at_rest()
+        bench.classic = [ClassicMember(groups, store, GROUP, number, topic.id) for number in half]
+        await asyncio.gather(*(member.listen() for member in bench.classic))
+        await bench.measure(what, bench.classic_ones_join)
+        await bench.at_rest()
+        await asyncio.gather(*(member.stop() for member in bench.everybody))
+        await bench.measure("a heartbeat of each, at rest, half classic", bench.all_beat)
+        return bench.results
+    finally:
+        await asyncio.gather(*(member.stop() for member in bench.everybody))
+        await groups.close()
+        topics.close()
+        await store.close()
+
+
 def main() -> None:
     parser = rows.parser(__doc__)
     parser.add_argument("--members", type=int, nargs="+", default=[100, 500])
+    parser.add_argument("--mixed", type=int, nargs="*", default=[100])
     parser.add_argument("--partitions", type=int, default=1_000)
     options = parser.parse_args()
     table = Table("members", "what", "settled after", "scripts", "Redis's time", "a script")
     results: list[rows.Row] = []
+    jobs = [(run, members) for members in options.members]
+    jobs += [(run_mixed, members) for members in options.mixed]
     with EmbeddedServer() as server:
-        for members in options.members:
-            for result in asyncio.run(run(server.url, members, options.partitions)):
+        for job, members in jobs:
+            for result in asyncio.run(job(server.url, members, options.partitions)):
                 results.append({"members": members, **asdict(result)})
                 table.add_row(
                     str(members),

@@ -247,6 +247,9 @@ class GroupDescription:
     lags: tuple[PartitionLag, ...] = field(default=())
     protocol_type: str = "consumer"
     """As in `GroupListing`."""
+    configs: dict[str, str] = field(default_factory=dict)
+    """What is set for this group, by Kafka's names; the rest follows its members' gateways and
+    clients."""
 
 
 class OffsetChange(NamedTuple):

@@ -62,6 +62,15 @@ def test_describe_with_a_member(billing: Cli, member: Consumer) -> None:
     assert "orders 0,1" in billing.out("groups", "describe", "billing")
 
 
+def test_describe_shows_what_is_set_for_the_group(billing: Cli) -> None:
+    with Admin(billing.url, namespace=billing.namespace) as admin:
+        admin.alter_group_config("billing", {"consumer.session.timeout.ms": 50_000})
+    (group,) = billing.json("groups", "describe", "billing")
+    assert group["configs"] == {"consumer.session.timeout.ms": "50000"}
+    lines = [line.split() for line in billing.out("groups", "describe", "billing").splitlines()]
+    assert ["consumer.session.timeout.ms", "50000"] in lines
+
+
 def test_a_reset_is_a_dry_run_unless_told(billing: Cli) -> None:
     words = ("groups", "reset-offsets", "billing", "--to-earliest", "--topic", "orders:0")
     result = billing.run(*words)

@@ -14,6 +14,7 @@ from partstream.engine.topics import Topics
 from partstream.errors import (
     GroupIdNotFound,
     GroupSubscribedToTopic,
+    InvalidConfig,
     InvalidRequest,
     NonEmptyGroup,
     UnknownTopicOrPartition,
@@ -93,6 +94,23 @@ async def test_members_and_what_they_own(redis_url: str, namespace: str) -> None
             with pytest.raises(GroupSubscribedToTopic, match="'orders'"):
                 await admin.delete_group_offsets("billing", [ZERO])
         assert (await admin.describe_group("billing")).state is GroupState.EMPTY
+
+
+async def test_what_is_set_for_a_group(redis_url: str, namespace: str) -> None:
+    async with admin_with_orders(redis_url, namespace) as admin:
+        session, interval = "consumer.session.timeout.ms", "consumer.heartbeat.interval.ms"
+        # The library's bounds are those of its own consumers.
+        changed = await admin.alter_group_config("billing", {session: 200, interval: "50"})
+        assert changed == {session: "200", interval: "50"}
+        assert await admin.list_groups() == [], "it makes no group"
+        for changes in ({session: 99}, {session: 50}, {interval: 200}):
+            with pytest.raises(InvalidConfig):
+                await admin.alter_group_config("billing", changes)
+        await admin.alter_group_offsets("billing", {ZERO: 4})
+        assert (await admin.describe_group("billing")).configs == changed
+        assert await admin.alter_group_config("billing", {session: None}) == {interval: "50"}
+        await admin.delete_group("billing")
+        assert await admin.alter_group_config("billing", {interval: None}) == {}
 
 
 async def test_reset_to_the_ends(redis_url: str, namespace: str) -> None:

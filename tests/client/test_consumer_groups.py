@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from partstream.client.admin import Admin
 from partstream.client.consumer import Consumer
 from partstream.client.listener import RebalanceListener
 from partstream.client.membership import State
+from partstream.engine.groups import Heartbeat
 from partstream.errors import (
     CommitFailed,
     IllegalState,
@@ -276,6 +278,40 @@ async def test_a_member_whose_session_lapsed_is_told_and_joins_again(
                 await until(lambda: share_out([*other, again], tps(2), [1, 1]))
                 await again.stop()
         assert "out of group" in caplog.text
+
+
+async def test_a_session_that_is_set_for_the_group_goes_before_the_members_own(
+    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"consumer.session.timeout.ms": 400, "consumer.heartbeat.interval.ms": 100}
+    async with source(redis_url, namespace) as logs:
+        await logs.topic(partitions=2)
+        async with (
+            Admin(redis_url, namespace=namespace) as admin,
+            consumer(redis_url, namespace, session_timeout_ms=60_000) as reader,
+        ):
+            await reader.subscribe(["t"])
+            await until_assigned(reader, *tps(2))
+            await admin.alter_group_config("g", changes)
+            member = reader.opened._member
+            assert member is not None
+            member.hurry()
+            await until(lambda: member._session_s == 0.4)
+            beats = 0
+            send = member._send
+
+            async def counted(*given: Any) -> Heartbeat:
+                nonlocal beats
+                beats += 1
+                return await send(*given)
+
+            monkeypatch.setattr(member, "_send", counted)
+            await until(lambda: beats >= 5)  # they would be twenty seconds apart
+            # It knows when the group gives it up.
+            monkeypatch.setattr(member, "_send", _silence)
+            await until(lambda: member.state is State.LOST)
+            with pytest.raises(CommitFailed, match="session of 400 ms ended"):
+                await reader.commit()
 
 
 async def test_a_member_that_the_group_has_removed_cannot_commit(

@@ -14,6 +14,7 @@ from partstream import OffsetAndMetadata, TopicPartition, aio
 from partstream.errors import (
     IllegalState,
     InvalidConfig,
+    InvalidGroupId,
     InvalidPartitions,
     InvalidRegularExpression,
     InvalidRequest,
@@ -95,6 +96,10 @@ ADMIN: list[Case] = [
     (lambda a: a.create_topic("q", config=[1]), InvalidConfig, f"config=[1]: {MAPPING}"),
     (lambda a: a.alter_config("t", [1]), InvalidConfig, f"config=[1]: {MAPPING}"),
     (lambda a: a.alter_config("t", {5: 5}), InvalidConfig, "config name: 5"),
+    (lambda a: a.alter_group_config("g", [1]), InvalidConfig, f"config=[1]: {MAPPING}"),
+    (lambda a: a.alter_group_config("g", {5: 5}), InvalidConfig, "config name: 5"),
+    (lambda a: a.alter_group_config("", {}), InvalidGroupId, "a group id is a string"),
+    (lambda a: a.alter_group_config(5, {}), InvalidGroupId, "5 is not"),
     (lambda a: a.create_partitions("t", "x"), InvalidPartitions, "partitions='x'"),
     (lambda a: a.describe_topics(5), InvalidTopic, "topics=5: expected names"),
     (lambda a: a.delete_records([TP]), IllegalState, f"offsets={[TP]!r}: {MAPPING}"),

@@ -39,7 +39,10 @@ SELDOM = {
 """Commands of the rules that a short test on one server does not need, and when they are."""
 
 _EVERYBODY = {"store/barrier"}
-_OF_ADMINS = {"group/delete", "group/delete_offsets", "group/describe", "group/expire_offsets"}
+_OF_ADMINS = {
+    *("group/configure", "group/delete", "group/delete_offsets", "group/describe"),
+    "group/expire_offsets",
+}
 SCRIPTS = {
     "orders-producer": {"log/append", "store/next"} | _EVERYBODY,
     "billing-consumer": {

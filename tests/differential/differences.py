@@ -77,10 +77,15 @@ _OTHER_DEFAULTS = (
     "[Configuration of the gateway](configuration.md)."
 )
 
-_GROUP_CONFIGS = (
-    "Groups have no configs of their own (`consumer.session.timeout.ms` and others of KIP-848): "
-    "those of the gateway hold for all groups, and are shown as theirs. To change them is refused "
-    "(INVALID_REQUEST)."
+_NO_INTERVAL = (
+    "A group is assigned anew as soon as there is reason to: by default "
+    "`group.consumer.assignment.interval.ms` is 0, and with it that of each group."
+)
+
+_OLD_EPOCHS = (
+    "A client whose leader epoch is old is refused (FENCED_LEADER_EPOCH) only by Fetch, and only "
+    "if records that it may have read are gone: a leader is advice, and what any gateway answers "
+    "is true. Kafka refuses any old epoch."
 )
 
 _NO_TRANSACTIONS = (
@@ -253,7 +258,7 @@ DELIBERATE: tuple[Difference, ...] = (
             *("broker.heartbeat.interval.ms", "broker.session.timeout.ms", "log.retention.bytes"),
             *("default.replication.factor", "log.retention.check.interval.ms", "max.connections"),
             *("log.segment.bytes", "queued.max.request.bytes", "replica.lag.time.max.ms"),
-            *("ssl.keystore.type", "ssl.truststore.type"),
+            *("ssl.keystore.type", "ssl.truststore.type", "group.consumer.assignment.interval.ms"),
         )
     ),
     Difference(
@@ -265,19 +270,45 @@ DELIBERATE: tuple[Difference, ...] = (
         "(`metadata.version`), no KRaft and no election of leaders whose versions could be told.",
     ),
     Difference(
-        "configs/configs_of_a_group",
-        "0.*.read_only",
-        lambda kafka, ours: ours is True,
-        _GROUP_CONFIGS,
+        "group_configs/all_of_a_group",
+        "[04].consumer.assignment.interval.ms.*",
+        lambda kafka, ours: (kafka, ours) == ("1000", "0"),
+        _NO_INTERVAL,
     ),
     Difference(
-        "configs/configs_of_a_group",
-        "0.consumer.assignment.interval.ms",
-        _absent_here,
-        "There is no `consumer.assignment.interval.ms`: a group is assigned anew as soon as there "
-        "is reason to.",
+        "group_configs/configs_of_other_kinds_of_groups",
+        "?.responses.0.*",
+        lambda kafka, ours: ours in ("INVALID_CONFIG", "..."),
+        "There are no share groups and no streams groups yet, and so no configs of them "
+        "(`share.*`, `streams.*`): nobody is shown any, and to set one is refused "
+        "(INVALID_CONFIG).",
     ),
-    Difference("configs/configs_of_a_group_changed", "?.responses.0.*", _accepted, _GROUP_CONFIGS),
+    Difference(
+        "old_epochs/of_who_fetches", "[12].responses.0.partitions.0.*", _accepted, _OLD_EPOCHS
+    ),
+    Difference("old_epochs/of_who_fetches", "[12].node_endpoints", _accepted, _OLD_EPOCHS),
+    *(
+        Difference(
+            "old_epochs/of_who_fetches",
+            f"[345].{field}",
+            lambda kafka, ours: ours in ([], -1),
+            "A Fetch that is refused for its leader epoch does not tell of the leader (KIP-951): "
+            "any gateway serves the partition, and clients ask for the epoch anyway.",
+        )
+        for field in ("node_endpoints", "responses.0.partitions.0.current_leader.*")
+    ),
+    Difference(
+        "old_epochs/of_who_asks_for_offsets",
+        "[345].topics.0.partitions.0.*",
+        _accepted,
+        _OLD_EPOCHS,
+    ),
+    Difference(
+        "old_epochs/of_who_asks_for_the_end_of_one",
+        "[45].topics.0.partitions.0.*",
+        _accepted,
+        _OLD_EPOCHS,
+    ),
     Difference(
         "fetch/epochs",
         "[56].responses.0.partitions.0.*",

@@ -5,7 +5,9 @@ their defaults but these: `offsets.topic.replication.factor=1`,
 `transaction.state.log.replication.factor=1`, `transaction.state.log.min.isr=1` and
 `group.initial.rebalance.delay.ms=0`. Topics and groups that are made stay there.
 
-Scenarios that need other settings are recorded on a broker that has them, by another run.
+Scenarios that need other settings are recorded on a broker that has them, by another run. Those in
+which leaders begin another epoch need `--restart COMMAND`, which starts the broker anew on its data
+and ends when it listens.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from collections import defaultdict
 from tests.differential import recordings
 from tests.differential.scenario import RANGES, Scenario
 from tests.differential.scenarios import every
-from tests.differential.session import Address, Session
+from tests.differential.session import Address, Again, Session
 
 SETTINGS = {
     "num.partitions": "1",
@@ -70,7 +72,18 @@ async def check(address: Address) -> dict[str, str | None]:
         return {row["name"]: row["value"] for row in described["results"][0]["configs"]}
 
 
-async def record(address: Address, wanted: str) -> None:
+def restarting(command: str) -> Again:
+    """What makes the broker's leaders begin another epoch."""
+
+    async def restart() -> None:
+        process = await asyncio.create_subprocess_shell(command)
+        if await process.wait():
+            raise SystemExit(f"the broker could not be restarted by: {command}")
+
+    return restart
+
+
+async def record(address: Address, wanted: str, restart: str = "") -> None:
     """Play the scenarios that the broker is configured for, and keep what was heard.
 
     Raises:
@@ -90,10 +103,14 @@ async def record(address: Address, wanted: str) -> None:
         if wrong:
             print(f"{group}: not recorded: the broker has {wrong}", file=sys.stderr)
             continue
+        if scenarios[0].epochs and not restart:
+            print(f"{group}: not recorded: it needs --restart", file=sys.stderr)
+            continue
+        again = restarting(restart) if scenarios[0].epochs else None
         recording: recordings.Recording = {}
         for one in scenarios:
             for version in one.versions:
-                async with Session(address, one.api, version) as session:
+                async with Session(address, one.api, version, again) as session:
                     await one.play(session)
                 recording.setdefault(one.name, {})[str(version)] = session.heard
         recordings.write(group, recording)
@@ -106,7 +123,8 @@ async def record(address: Address, wanted: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--bootstrap", required=True, help="HOST:PORT of the broker")
+    parser.add_argument("--restart", default="", help="what starts the broker anew")
     parser.add_argument("--only", default="", help="modules of scenarios with this in their name")
     given = parser.parse_args()
     host, _, port = given.bootstrap.rpartition(":")
-    asyncio.run(record(Address(host, int(port)), given.only))
+    asyncio.run(record(Address(host, int(port)), given.only, given.restart))

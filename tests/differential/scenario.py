@@ -34,13 +34,19 @@ class Scenario:
     play: Play
     settings: Mapping[str, str]
     """What the server is configured with beside `record.SETTINGS`; the same for all of a group."""
+    epochs: bool
+    """Whether it lets leaders begin another epoch; the same for all of a group."""
 
 
 SCENARIOS: list[Scenario] = []
 
 
 def scenario(
-    api: int, *more: int, only: range | None = None, settings: Mapping[str, str] | None = None
+    api: int,
+    *more: int,
+    only: range | None = None,
+    settings: Mapping[str, str] | None = None,
+    epochs: bool = False,
 ) -> Callable[[Play], Play]:
     """Register a scenario, at the API's lowest, a middle and its highest version.
 
@@ -49,6 +55,7 @@ def scenario(
         more: further versions.
         only: the versions that it makes sense for.
         settings: see `Scenario`.
+        epochs: see `Scenario`.
     """
     least, most = RANGES[api]
     span = only or range(_LEAST.get(api, least), most + 1)
@@ -57,7 +64,8 @@ def scenario(
     def register(play: Play) -> Play:
         group = play.__module__.rpartition(".")[2]
         asked = tuple(sorted(versions))
-        SCENARIOS.append(Scenario(api, group, play.__name__, asked, play, settings or {}))
+        one = Scenario(api, group, play.__name__, asked, play, settings or {}, epochs)
+        SCENARIOS.append(one)
         return play
 
     return register

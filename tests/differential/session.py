@@ -7,7 +7,7 @@ import json
 import struct
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -20,6 +20,7 @@ from tests.differential.normal import Normaliser, plain
 from tests.gateway.messages import read_by_kio
 
 Answer = dict[str, Any]
+Again = Callable[[], Awaitable[None]]
 
 METADATA, CREATE_TOPICS, PRODUCE, LIST_OFFSETS, API_VERSIONS = 3, 19, 0, 2, 18
 DISCONNECTED = "disconnected"
@@ -99,7 +100,10 @@ class Line:
 class Session:
     """One run of one scenario, at one version, against one server."""
 
-    def __init__(self, address: Address, api: int, version: int) -> None:
+    def __init__(
+        self, address: Address, api: int, version: int, another_epoch: Again | None = None
+    ) -> None:
+        """`another_epoch`: what makes leaders begin another epoch."""
         self.api = api
         self.version = version
         self.mark = f"q{uuid.uuid4().hex[:10]}q"
@@ -108,6 +112,7 @@ class Session:
         """The answers, normalised."""
         self.names = Normaliser(self.mark)
         self._address = address
+        self._another_epoch = another_epoch
         self._line: Line | None = None
         self._lines: list[Line] = []
 
@@ -125,7 +130,7 @@ class Session:
 
     def beside(self) -> Session:
         """The same run on a connection of its own, for requests that wait for one another."""
-        other = Session(self._address, self.api, self.version)
+        other = Session(self._address, self.api, self.version, self._another_epoch)
         other.mark, other.heard, other.names = self.mark, self.heard, self.names
         other._lines = self._lines
         return other
@@ -256,6 +261,23 @@ class Session:
             topics=[{"name": name, "partitions": rows}],
         )
         return Topic(name, row["topic_id"], row["partitions"][0]["leader_epoch"])
+
+    async def begin_epoch(self, topic: Topic, records: bytes) -> Topic:
+        """Append a batch in another leader epoch than before; the topic with that."""
+        if self._another_epoch is None:
+            raise AssertionError("the scenario is not registered with `epochs`")
+        await self._another_epoch()
+        self._line = None
+        # A broker that has just started hangs up on some.
+        await self.call_until(lambda one: "topics" in one, METADATA, 12, topics=[])
+        await self.settled(topic.name)
+        await self.produce(topic.name, records)
+        deadline = time.monotonic() + _SETTLES_S
+        while (now := await self.settled(topic.name)).epoch <= topic.epoch:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the leader epoch is still {now.epoch}")
+            await self.pause()
+        return now
 
     async def produce(self, topic: str, records: bytes, partition: int = 0) -> Answer:
         """Append a batch."""

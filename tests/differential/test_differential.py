@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from partstream.gateway.server import Gateway
 from partstream.gateway.table import TABLE, Api
 from tests.differential import recordings
 from tests.differential.compare import differences
@@ -24,6 +25,15 @@ COMPACTION = "compaction"
 PAGE = Path(__file__).parents[2] / "docs" / "gateway" / "differences.md"
 
 
+async def another_history(running: Gateway) -> None:
+    """As if another server had taken over: what is appended from now on is of another epoch."""
+    store = running.broker.store
+    for topic in (await running.broker.topics.all()).values():
+        for partition in topic.partitions:
+            state = partition.keys.state
+            await store.execute("HSET", state, "token", "of-the-old", key=state)
+
+
 @pytest.mark.parametrize("scenario", every(), ids=lambda one: f"{one.group}-{one.name}")
 async def test_it_answers_what_kafka_answers(
     redis_url: str, namespace: str, scenario: Scenario
@@ -37,8 +47,9 @@ async def test_it_answers_what_kafka_answers(
     settings |= {name.replace(".", "_"): value for name, value in scenario.settings.items()}
     async with gateway(redis_url, namespace, **settings) as running:
         address = Address(*running.address)
+        again = partial(another_history, running) if scenario.epochs else None
         for version in scenario.versions:
-            async with Session(address, scenario.api, version) as session:
+            async with Session(address, scenario.api, version, again) as session:
                 await scenario.play(session)
             for one in differences(recorded[str(version)], session.heard):
                 reasons = {reason for reason in DELIBERATE if reason.explains(name, one)}

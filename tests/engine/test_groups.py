@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from partstream.engine.groups.answers import Claim, View
 from partstream.engine.groups.assigner import Assigner
-from partstream.engine.groups.calls import Claim, View
 from partstream.errors import (
     FencedMemberEpoch,
     GroupIdNotFound,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from partstream.engine.groups.calls import Claim
+from partstream.engine.groups.answers import Claim
 from partstream.errors import FencedInstanceId, UnknownMemberId, UnreleasedInstanceId
 from partstream.groups.consumer import Catalog, plan
 from partstream.groups.requests import HeartbeatRequest

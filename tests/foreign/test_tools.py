@@ -107,6 +107,21 @@ async def test_topics_and_configs(serve: Serve, namespace: str) -> None:
         group = ("--entity-type", "groups", "--entity-name", namespace)
         shown = await tools(CONFIGS, "--describe", "--all", *group)
         assert "  consumer.session.timeout.ms=45000 sensitive=false" in shown
+        own = "consumer.session.timeout.ms=50000"
+        changed = await tools(CONFIGS, "--alter", *group, "--add-config", own)
+        assert changed == f"Completed updating config for group {namespace}.\n"
+        shown = await tools(CONFIGS, "--describe", "--entity-type", "groups")
+        assert f"Dynamic configs for group {namespace} are:" in shown
+        assert f"  {own} sensitive=false synonyms={{DYNAMIC_GROUP_CONFIG:{own}, " in shown
+        wrong = await tools(
+            *(CONFIGS, "--alter", *group, "--add-config", "consumer.session.timeout.ms=1"),
+            fails=True,
+        )
+        assert "InvalidConfigurationException" in wrong
+        name = own.partition("=")[0]
+        await tools(CONFIGS, "--alter", *group, "--delete-config", name)
+        shown = await tools(CONFIGS, "--describe", *group)
+        assert own not in shown
         features = await tools(FEATURES, "describe")
         level = "SupportedMinVersion: 0 SupportedMaxVersion: 1 FinalizedVersionLevel: 1"
         assert f"Feature: group.version {level}" in " ".join(features.split())

@@ -49,10 +49,11 @@ async def _main(frames: int, seed: int, connections: int) -> int:
 
 
 def _text(report: Report) -> str:
-    most, now = max(size for _, size in report.memory), report.memory[-1][1]
+    sizes = [size for _, size in report.memory]
     outcomes = ", ".join(f"{count:,} {name}" for name, count in report.outcomes.most_common())
     return (
-        f"{report.frames:,} frames: {outcomes}; memory {now >> 20} MiB, at most {most >> 20}; "
+        f"{report.frames:,} frames: {outcomes}; memory {sizes[0] >> 20} MiB at first, "
+        f"{sizes[-1] >> 20} now, at most {max(sizes) >> 20}; "
         f"another client wrote and read {report.others:,} times, in at most "
         f"{report.slowest_ms:.0f} ms"
     )

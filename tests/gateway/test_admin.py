@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -63,6 +64,45 @@ async def test_errors_of_creation(
         assert answer.topics[0].error_code == code
         assert answer.topics[0].error_message
         assert list(await running.broker.topics.all()) == ["there"]
+
+
+async def test_of_names_that_collide_one_is_taken_also_at_the_same_moment(
+    redis_url: str, namespace: str
+) -> None:
+    async with (
+        gateway(redis_url, namespace) as one,
+        gateway(redis_url, namespace) as other,
+        await Client.connect(one) as first,
+        await Client.connect(other) as second,
+    ):
+
+        async def make(client: Client, name: str) -> int:
+            topic = {"name": name, "num_partitions": 2, "replication_factor": 1}
+            code: int = (
+                (await client.ask(19, 7, topics=[topic], timeout=5_000)).topics[0].error_code
+            )
+            return code
+
+        for turn in range(10):
+            names = (f"a.b.{turn}", f"a_b.{turn}")
+            codes = await asyncio.gather(make(first, names[0]), make(second, names[1]))
+            assert sorted(codes) == [0, 17], "one of them, and not both"
+            assert len(await one.broker.topics.all()) == turn + 1
+            # By the other way to make one, too: it is there, or it collides.
+            answer = await second.ask(
+                3, 9, topics=[{"name": name} for name in names], allow_auto_topic_creation=True
+            )
+            assert sorted(topic.error_code for topic in answer.topics) == [0, 17]
+        # Of those that were refused nothing is left.
+        pending = one.broker.store.keys.meta.pending
+        assert await one.broker.store.execute("HLEN", pending, key=pending) == 0
+        # Others of its length, or with other letters, are no reason.
+        assert [await make(first, name) for name in ("a.c.1", "a-b-1", "a_b", "a.b")] == [
+            0,
+            0,
+            0,
+            17,
+        ]
 
 
 async def test_twice_in_a_request_and_only_checked(redis_url: str, namespace: str) -> None:

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from partstream.engine.groups import calls
-from partstream.engine.groups.calls import Claim, GroupCalls, Snapshot
+from partstream.engine.groups import answers
+from partstream.engine.groups.answers import Claim, Snapshot
+from partstream.engine.groups.calls import GroupCalls
 from partstream.errors import PartstreamError
 from partstream.groups.consumer import Step
 from partstream.groups.requests import HeartbeatRequest
@@ -48,7 +49,7 @@ class BesideScripts(State):
         async def real() -> View:
             request = HeartbeatRequest(self.group, beat.member, beat.epoch, beat.instance)
             view = await self.calls.beat(request, HOUR_MS, beat.seen, beat.fingerprint)
-            if not isinstance(view, int):
+            if isinstance(view, answers.View):
                 return plain(view)
             looked = plain(await self.calls.look(self.group, beat.member))
             assert looked.row.epoch == looked.epoch == looked.target_epoch == beat.epoch
@@ -66,7 +67,7 @@ class BesideScripts(State):
     def apply(self, member: str, read: MemberRow, target_epoch: int, step: Step) -> View:
         async def real() -> View:
             raw, nothing = read.encode().encode(), frozenset[TopicIdPartition]()
-            view = calls.View(raw, read, nothing, 0, target_epoch, "", nothing, 0, b"")
+            view = answers.View(raw, read, nothing, 0, target_epoch, "", nothing, 0, b"")
             return plain(await self.calls.apply(self.group, member, view, step))
 
         return self.both(partial(super().apply, member, read, target_epoch, step), real)
@@ -155,7 +156,7 @@ def answer_of(call: Callable[[], T]) -> T | PartstreamError:
         return error
 
 
-def plain(view: calls.View) -> View:
+def plain(view: answers.View) -> View:
     """What of a view follows from what was done, and not from the clock."""
     return View(
         view.row,

@@ -99,6 +99,7 @@ def _print_group(group: GroupDescription) -> None:
             "assignor": group.assignor,
             "members": len(group.members),
             "lag": sum(lag.lag or 0 for lag in group.lags),
+            **group.configs,
         }
     )
     if group.members:

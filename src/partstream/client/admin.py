@@ -14,6 +14,7 @@ from partstream.client.lasting import Lasting
 from partstream.client.positions import by_partition, partitions_of
 from partstream.client.session import Session
 from partstream.config import AdminConfig, load
+from partstream.config.group import GroupLimits
 from partstream.config.numbers import is_whole
 from partstream.engine.cluster import describe_cluster
 from partstream.engine.compaction.cleaner import OnProgress, compact
@@ -263,6 +264,29 @@ class Admin(AsyncContext):
             GroupIdNotFound: there is no such group.
         """
         return await self._offsets.with_lags(await self._groups.describe(group_id))
+
+    @_call
+    async def alter_group_config(
+        self, group_id: str, changes: Mapping[str, object | None]
+    ) -> dict[str, str]:
+        """Set configs for one group, whether or not it exists yet; None: one is not set any more.
+
+        They go before what its members' clients and gateways are configured to, and stay when the
+        group is deleted.
+
+        Args:
+            group_id: the group.
+            changes: by Kafka's names: `consumer.session.timeout.ms`,
+                `consumer.heartbeat.interval.ms`, `consumer.assignment.interval.ms`.
+
+        Returns:
+            All that is set for the group now, as `describe_group` shows it.
+
+        Raises:
+            InvalidGroupId: a group cannot be called so.
+            InvalidConfig: a name or a value is refused; nothing was changed.
+        """
+        return (await self._groups.configs.alter(group_id, changes, GroupLimits())).overrides()
 
     @_call
     async def delete_group(self, group_id: str) -> None:

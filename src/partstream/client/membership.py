@@ -158,8 +158,8 @@ class Membership:
         """Notice that the session has ended even if no task had a chance to (a stopped process)."""
         if self.state is State.JOINED and self._loop.time() >= self._fenced_at:
             self._lose(
-                f"its session of {self._config.session_timeout_ms} ms ended, since no heartbeat "
-                "got through"
+                f"its session of {self._session_s * 1000:.0f} ms ended, since no heartbeat got "
+                "through"
             )
 
     def disown(self, identity: Identity, error: PartstreamError) -> None:
@@ -286,11 +286,13 @@ class Membership:
             self._polled_at = max(self._polled_at, sent_at)
         elif self.state is not State.JOINED:
             return
+        self._session_s = answer.session_timeout_ms / 1000
         self._fenced_at = sent_at + self._session_s - min(_MARGIN_S, self._session_s / 10)
         self._epoch, self._version, self._told = answer.member_epoch, answer.version, subscription
         self._predecessor = Predecessor(2 * self._session_s)
         self._backoff_s = self._config.retry_backoff_ms / 1000
-        self._due = min(self._due, sent_at + answer.heartbeat_interval_ms / 1000)
+        if self._due > self._loop.time():  # else it was hurried meanwhile
+            self._due = sent_at + answer.heartbeat_interval_ms / 1000
         if answer.assignment is not None:
             self.assignment = answer.assignment
             if answer.assignment != self._owned:

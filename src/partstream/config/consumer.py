@@ -54,11 +54,13 @@ class ConsumerConfig(AutoCreateConfig):
     session_timeout_ms: int = Field(default=45_000, ge=MIN_SESSION_MS, le=INT32_MAX)
     """After how long without a heartbeat a member is taken for dead, by Redis's clock.
 
-    At least 100. Kafka 4 sets it for all groups of a broker; here it is each member's own.
+    At least 100. Kafka 4 sets it for all groups of a broker; here it is each member's own, unless
+    `consumer.session.timeout.ms` is set for the group.
     """
 
     heartbeat_interval_ms: PositiveMilliseconds = 5_000
-    """How often a member says that it lives. Below `session_timeout_ms`.
+    """How often a member says that it lives, unless `consumer.heartbeat.interval.ms` is set for the
+    group. Below `session_timeout_ms`.
 
     The default gives way to a third of a shorter session.
     """

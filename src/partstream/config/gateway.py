@@ -16,6 +16,7 @@ from partstream.config.common import (
 from partstream.config.connection_limits import parse_limits
 from partstream.config.gateway_tls import ListenerTlsConfig
 from partstream.config.gateway_topics import TopicDefaultsConfig
+from partstream.config.group import GroupLimits, Span
 from partstream.config.listeners import (
     SSL,
     Listener,
@@ -169,6 +170,20 @@ class GatewayConfig(TopicDefaultsConfig, ListenerTlsConfig):
     group_consumer_max_heartbeat_interval_ms: PositiveMilliseconds = 15_000
     """The most that it may be; more if that is `group.consumer.heartbeat.interval.ms`."""
 
+    group_consumer_assignment_interval_ms: Milliseconds = 0
+    """How long after an assignment of a consumer group (KIP-848) the next one is made at the
+    earliest. 0: as soon as there is reason to. Kafka's default is 1,000.
+
+    The library's own consumers, which may make it as well, wait for nothing: set it for the group
+    itself (`consumer.assignment.interval.ms`) if some are in it.
+    """
+
+    group_consumer_min_assignment_interval_ms: Milliseconds = 0
+    """The least that the interval may be."""
+
+    group_consumer_max_assignment_interval_ms: Milliseconds = 15_000
+    """The most that it may be; more if that is `group.consumer.assignment.interval.ms`."""
+
     group_consumer_assignors: str = "uniform,range"
     """The assignors that members of consumer groups (KIP-848) may ask for. The first is that of
     members that ask for none."""
@@ -221,6 +236,16 @@ class GatewayConfig(TopicDefaultsConfig, ListenerTlsConfig):
         protocols = parse_protocols(self.listener_security_protocol_map)
         told = None if self.advertised is None else without(self.advertised, self._controllers)
         return addresses_told(told or None, self.listeners, protocols)
+
+    @property
+    def group_limits(self) -> GroupLimits:
+        """What may be set for single groups, and what holds where it is not."""
+
+        def span(what: str) -> Span:
+            bounds = ("", "min_", "max_")
+            return Span(*(getattr(self, f"group_consumer_{bound}{what}") for bound in bounds))
+
+        return GroupLimits(*map(span, GroupLimits._fields))
 
     @property
     def assignors(self) -> tuple[str, ...]:
@@ -298,7 +323,7 @@ class GatewayConfig(TopicDefaultsConfig, ListenerTlsConfig):
 
     @model_validator(mode="after")
     def _within_bounds(self) -> GatewayConfig:
-        for what in ("session_timeout_ms", "heartbeat_interval_ms"):
+        for what in GroupLimits._fields:
             name = f"group_consumer_{what}"
             least, most = f"group_consumer_min_{what}", f"group_consumer_max_{what}"
             value = getattr(self, name)

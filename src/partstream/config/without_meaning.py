@@ -38,9 +38,6 @@ _BY_BEGINNING = {
         "request.timeout.ms retry.backoff.ms voters"
     ),
     "delegation.token.": "expiry.check.interval.ms expiry.time.ms max.lifetime.ms secret.key",
-    "group.consumer.": (
-        "assignment.interval.ms max.assignment.interval.ms min.assignment.interval.ms"
-    ),
     "group.coordinator.": (
         "append.linger.ms background.threads cached.buffer.max.bytes rebalance.protocols threads"
     ),

@@ -28,6 +28,7 @@ from partstream.engine.pending import Pending, gather
 from partstream.errors import (
     ClosedClient,
     InvalidPartitions,
+    InvalidTopic,
     StoreUnavailable,
     TopicAlreadyExists,
     UnknownTopicId,
@@ -127,9 +128,18 @@ class Topics:
         raise UnknownTopicId(f"no topic has the id {topic_id}")
 
     async def create(
-        self, name: str, partitions: int, config: Mapping[str, object] | TopicConfig | None = None
+        self,
+        name: str,
+        partitions: int,
+        config: Mapping[str, object] | TopicConfig | None = None,
+        *,
+        apart: bool = False,
     ) -> Topic:
         """Make a topic.
+
+        Args:
+            apart: refuse a name that differs from another topic's in `.` and `_` only, as Kafka
+                does, in whose metrics they are the same.
 
         Raises:
             InvalidTopic, InvalidPartitions, InvalidConfig: as they say; nothing was made.
@@ -151,8 +161,8 @@ class Topics:
         await gather(self._make(partition, config) for partition in made)
         row = encode_topic(topic_id, partitions, config, 1)
         try:
-            await self._publish(name, topic_id, row, b"", note)
-        except TopicAlreadyExists:
+            await self._publish(name, topic_id, row, b"", note, apart=apart)
+        except (TopicAlreadyExists, InvalidTopic):
             await self._pending.unmake(topic_id, made)
             raise
         return decode_topic(self._store.keys, name, row)
@@ -313,12 +323,21 @@ class Topics:
         await self._store.confirm(partition.keys.log, written)
 
     async def _publish(
-        self, name: str, topic_id: str, row: bytes, old: bytes, note: str = ""
+        self,
+        name: str,
+        topic_id: str,
+        row: bytes,
+        old: bytes,
+        note: str = "",
+        *,
+        apart: bool = False,
     ) -> bool:
         """Replace a topic's row; False if it is not `old` any more."""
         meta = self._store.keys.meta
         written = await self._store.run(
-            _PUBLISH, [meta.topics, meta.pending], [name, topic_id, row, old, meta.bell, note]
+            _PUBLISH,
+            [meta.topics, meta.pending],
+            [name, topic_id, row, old, meta.bell, note, int(apart)],
         )
         self._forget()
         if not written:

@@ -87,7 +87,7 @@ class Broker:
 
     async def check_name(self, name: str) -> None:
         """Keep names apart that differ in `.` and `_` only, and those of internal topics free, as
-        Kafka does.
+        Kafka does. Whether another was made meanwhile is seen when the topic is (`apart`).
 
         Raises:
             InvalidTopic: there is such a topic.
@@ -111,7 +111,8 @@ class Broker:
             InvalidRequest: it has the name of an internal topic.
         """
         await self.check_name(name)
-        return await self.topics.create(name, partitions, self.topic_config(configs or {}))
+        config = self.topic_config(configs or {})
+        return await self.topics.create(name, partitions, config, apart=True)
 
     def topic_config(self, configs: Mapping[str, object]) -> TopicConfig:
         """The configs of a new topic, above the gateway's defaults.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,36 +11,30 @@ from annotated_types import Le
 from partstream.config.common import INT64_MAX, CommonConfig
 from partstream.config.gateway import GatewayConfig
 from partstream.config.gateway_topics import BROKER_NAMES
+from partstream.config.group import GROUP_CONFIGS, GroupConfig
 from partstream.config.topic import PARTITIONER, TOPIC_CONFIGS, TopicConfig
-from partstream.errors import (
-    InvalidConfig,
-    InvalidRequest,
-    UnknownTopicOrPartition,
-)
+from partstream.errors import UnknownTopicOrPartition
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from partstream.engine.partition import Topic
     from partstream.gateway.broker import Broker
-    from partstream.gateway.codec import Struct
 
 TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP = 2, 4, 8, 16, 32
 """Kafka's types of config resources."""
 
-DYNAMIC_TOPIC, STATIC_BROKER, DEFAULT = 1, 4, 5
+DYNAMIC_TOPIC, STATIC_BROKER, DEFAULT, DYNAMIC_GROUP = 1, 4, 5, 8
 """Where a value comes from."""
 
 BOOLEAN, STRING, INT, LONG, DOUBLE, LIST, PASSWORD = 1, 2, 3, 5, 6, 7, 9
 
-SET, DELETE, APPEND, SUBTRACT = range(4)
-"""What IncrementalAlterConfigs does to a config (KIP-339)."""
-
-_LISTS = {
+TOPIC_LISTS = {
     "cleanup.policy",
     "follower.replication.throttled.replicas",
     "leader.replication.throttled.replicas",
 }
+"""Topic configs that are lists."""
 _IN_HOURS = {"retention.ms": "log.retention.hours", "segment.ms": "log.roll.hours"}
 """Kafka's brokers have the default of these in hours."""
 _HOUR_MS = 3_600_000
@@ -114,7 +107,7 @@ def topic_configs(topic: Topic) -> Iterator[Shown]:
             name,
             value,
             source,
-            LIST if name in _LISTS else _kind(name, field),
+            LIST if name in TOPIC_LISTS else _kind(name, field),
             _text(field),
             (*own, *_of_broker(topic.config, name, defaults[name])),
             read_only=name == PARTITIONER,
@@ -135,16 +128,19 @@ def _of_broker(config: TopicConfig, name: str, default: str) -> Iterator[tuple[s
         yield _IN_HOURS[name], str(int(default) // _HOUR_MS), DEFAULT
 
 
-def group_configs(config: GatewayConfig) -> Iterator[Shown]:
-    """The configs of any group: the gateway's, which hold for all of them."""
-    for name in ("consumer.heartbeat.interval.ms", "consumer.session.timeout.ms"):
+def group_configs(config: GatewayConfig, own: GroupConfig) -> Iterator[Shown]:
+    """The configs of a group: what is set for it, or else the gateway's."""
+    overrides = own.overrides()
+    for name in GROUP_CONFIGS:
         broker_name = f"group.{name}"
         attribute = broker_name.replace(".", "_")
         field = GatewayConfig.model_fields[attribute]
         value = str(getattr(config, attribute))
         source, synonyms = _origin(config, attribute, broker_name, value)
-        kind, text = _kind(broker_name, field), _text(field)
-        yield Shown(name, value, source, kind, text, synonyms, read_only=True)
+        if name in overrides:
+            value, source = overrides[name], DYNAMIC_GROUP
+            synonyms = ((name, value, source), *synonyms)
+        yield Shown(name, value, source, _kind(broker_name, field), _text(field), synonyms)
 
 
 def broker_configs(broker: Broker) -> Iterator[Shown]:
@@ -201,96 +197,6 @@ def _kind(name: str, field: FieldInfo) -> int:
 
 def _text(field: FieldInfo) -> str:
     return " ".join((field.description or "").split())
-
-
-def counted(resources: Sequence[Struct]) -> list[tuple[Struct, bool]]:
-    """The resources of a request, and whether each is there more than once."""
-    times = Counter((one.resource_type, one.resource_name) for one in resources)
-    return [(one, times[one.resource_type, one.resource_name] > 1) for one in resources]
-
-
-async def alter_topic(
-    broker: Broker,
-    resource_type: int,
-    name: str,
-    changes: Mapping[str, str | None],
-    *,
-    validate_only: bool,
-) -> None:
-    """Change configs of a resource; None puts one back to its default.
-
-    Raises:
-        UnknownTopicOrPartition: there is no such topic.
-        InvalidConfig: a name or a value is refused; nothing was changed.
-        InvalidRequest: the configs of such a resource cannot be changed.
-    """
-    if resource_type == BROKER:
-        raise InvalidRequest("a gateway's configs are changed where it is started, not by clients")
-    if resource_type != TOPIC:
-        raise InvalidRequest(f"Unknown resource type {resource_type}")
-    topic = await _to_alter(broker, name)
-    if validate_only:
-        topic.config.altered(changes)
-    else:
-        await broker.topics.alter(name, changes)
-
-
-async def replaced(
-    broker: Broker, name: str, configs: Mapping[str, str | None]
-) -> Mapping[str, str | None]:
-    """The changes that leave a topic with just these configs (AlterConfigs)."""
-    for key, value in configs.items():
-        if value is None:
-            raise InvalidRequest(f"Null value not supported for : {key}")
-    topic = await _to_alter(broker, name)
-    unset = dict.fromkeys(topic.config.overrides().keys() - {PARTITIONER})
-    return {**unset, **configs}
-
-
-async def stepped(
-    broker: Broker, name: str, operations: list[tuple[str, int, str | None]]
-) -> Mapping[str, str | None]:
-    """The changes that these operations come to (IncrementalAlterConfigs).
-
-    Raises:
-        InvalidRequest: a config is named twice.
-        InvalidConfig: an operation is unknown, lacks its value, or is for lists only.
-    """
-    if len({key for key, _, _ in operations}) < len(operations):
-        raise InvalidRequest("Error due to duplicate config keys")
-    changes: dict[str, str | None] = {}
-    for key, operation, value in operations:
-        if operation == DELETE:
-            if key in TOPIC_CONFIGS:  # what nobody knows is not set, either
-                changes[key] = None
-            continue
-        if value is None:
-            raise InvalidRequest(f"Null value not supported for : {key}")
-        if operation == SET:
-            changes[key] = value
-        elif operation in (APPEND, SUBTRACT):
-            changes[key] = await _listed(broker, name, key, operation, value)
-        else:
-            raise InvalidRequest(f"Unknown operation type {operation}")
-    return changes
-
-
-async def _listed(broker: Broker, topic: str, key: str, operation: int, value: str) -> str:
-    if key not in _LISTS:
-        verb = "APPEND" if operation == APPEND else "SUBTRACT"
-        raise InvalidConfig(f"Can't {verb} to key {key} because its type is not LIST.")
-    now = (await find_topic(broker, topic)).config.as_strings()[key].split(",")
-    now = [item for item in now if item]
-    given = value.split(",")
-    if operation == APPEND:
-        return ",".join([*now, *(item for item in given if item not in now)])
-    return ",".join(item for item in now if item not in given)
-
-
-async def _to_alter(broker: Broker, name: str) -> Topic:
-    if not name:
-        raise InvalidRequest("Default topic resources are not allowed.")
-    return await find_topic(broker, name)
 
 
 async def find_topic(broker: Broker, name: str) -> Topic:

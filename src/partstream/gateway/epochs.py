@@ -2,6 +2,8 @@
 
 They are read from Redis when somebody asks, at most once a second for each topic, and taken from
 every answer that carries one: a client that is told that its epoch is old finds the new one here.
+All who ask meanwhile share one look: where it takes long, of a topic of thousands of partitions or
+from a Redis that is slow, theirs would only make it longer.
 """
 
 from __future__ import annotations
@@ -10,7 +12,12 @@ import asyncio
 
 from partstream.engine.log import Log
 from partstream.engine.partition import Partition, Topic
-from partstream.errors import FencedLeaderEpoch, PartstreamError, UnknownLeaderEpoch
+from partstream.errors import (
+    ClosedClient,
+    FencedLeaderEpoch,
+    PartstreamError,
+    UnknownLeaderEpoch,
+)
 
 _FRESH_S = 1.0
 UNKNOWN = -1
@@ -22,6 +29,7 @@ class Epochs:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._known: dict[str, tuple[float, list[int]]] = {}
+        self._looking: dict[tuple[str, int], asyncio.Task[list[int]]] = {}
         self.generation = 0
         """Grows whenever an epoch turns out to be another."""
 
@@ -31,7 +39,29 @@ class Epochs:
         known = self._known.get(topic.id)
         if known is not None and now < known[0] and len(known[1]) == len(topic.partitions):
             return known[1]
+        key = topic.id, len(topic.partitions)
+        looking = self._looking.get(key)
+        if looking is None:
+            looking = asyncio.create_task(self._look(topic), name=f"leader epochs of {topic.name}")
+            self._looking[key] = looking
+            looking.add_done_callback(lambda _: self._looking.pop(key, None))
+        # Not `await looking`: who hangs up must not end it for the others.
+        await asyncio.wait((looking,))
+        if looking.cancelled():
+            raise ClosedClient("the gateway was closed meanwhile")
+        return looking.result()
+
+    async def close(self) -> None:
+        """End what is under way."""
+        looking = tuple(self._looking.values())
+        for task in looking:
+            task.cancel()
+        await asyncio.gather(*looking, return_exceptions=True)
+
+    async def _look(self, topic: Topic) -> list[int]:
         epochs = await asyncio.gather(*map(self._read, topic.partitions))
+        now = asyncio.get_running_loop().time()
+        known = self._known.get(topic.id)
         if known is None or known[1] != epochs:
             self.generation += 1
         self._known[topic.id] = (now + _FRESH_S, epochs)

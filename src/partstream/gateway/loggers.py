@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from partstream.errors import InvalidConfig, InvalidRequest
-from partstream.gateway.configs import APPEND, SUBTRACT
+from partstream.gateway.altering import APPEND, SUBTRACT
 
 
 def check_loggers(

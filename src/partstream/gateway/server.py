@@ -154,6 +154,7 @@ class Gateway:
             max_metadata=config.offset_metadata_max_bytes,
             classic=_classic_limits(config),
             migration=Policy(config.group_consumer_migration_policy),
+            assignment_interval_ms=config.group_consumer_assignment_interval_ms,
         )
         self._closers.append(groups.close)
         sweeper = Sweeper(
@@ -178,8 +179,10 @@ class Gateway:
         self._closers.append(registry.close)
         await registry.start()
         log = Log(store)
+        epochs = Epochs(log)
+        self._closers.append(epochs.close)
         self._broker = Broker(
-            config, store, topics, log, groups, registry, Epochs(log), BY_KEY, self.meter
+            config, store, topics, log, groups, registry, epochs, BY_KEY, self.meter
         )
         self._router = Router(self._broker)
         for one in self._listening:

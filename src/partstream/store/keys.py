@@ -9,6 +9,7 @@ may touch them together. `ns` is the namespace; two namespaces never meet.
 | `ns:{meta}:topics` | hash | topic name -> JSON: id, partitions, config, defaults, version |
 | `ns:{meta}:pending` | hash | topic id -> JSON: partitions that are being made or unmade |
 | `ns:{meta}:groups` | hash | group id -> group type |
+| `ns:{meta}:configured` | hash | ids of groups for which configs are set -> nothing |
 | `ns:{meta}:producer-id` | string | the last producer id given out |
 | `ns:{meta}:sweep` | string | who sweeps retention, with a time to live |
 | `ns:{meta}:bell` | channel | rings when a topic is made, changed or deleted |
@@ -20,7 +21,7 @@ may touch them together. `ns` is the namespace; two namespaces never meet.
 | `ns:{tag}:TOPIC:ID:P:clean0` | stream | compacted topics: what is before `log`, cleaned |
 | `ns:{tag}:TOPIC:ID:P:clean1` | stream | the same: they take turns, by the number of cleanings |
 | `ns:{tag}:TOPIC:ID:P:bell` | channel | rings when a batch is appended and somebody listens |
-| `ns:{g:GROUP}:group` | hash | group epoch, target epoch, dirty since, claim |
+| `ns:{g:GROUP}:group` | hash | group epoch, target epoch, dirty since, claim, configs |
 | `ns:{g:GROUP}:subscriptions` | hash | member -> JSON |
 | `ns:{g:GROUP}:current` | hash | member -> its applied row |
 | `ns:{g:GROUP}:target` | hash | member -> its target assignment |
@@ -112,6 +113,7 @@ class MetaKeys:
     topics: str
     pending: str
     groups: str
+    configured: str
     producer_id: str
     sweep: str
     imports: str
@@ -131,6 +133,7 @@ class Keys:
             topics=prefix + "topics",
             pending=prefix + "pending",
             groups=prefix + "groups",
+            configured=prefix + "configured",
             producer_id=prefix + "producer-id",
             sweep=prefix + "sweep",
             imports=prefix + "imports",

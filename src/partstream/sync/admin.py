@@ -74,6 +74,7 @@ class Admin(Context):
     delete_group = _twin(AsyncAdmin.delete_group)
     list_group_offsets = _twin(AsyncAdmin.list_group_offsets)
     reset_offsets = _twin(AsyncAdmin.reset_offsets)
+    alter_group_config = _twin(AsyncAdmin.alter_group_config)
     alter_group_offsets = _twin(AsyncAdmin.alter_group_offsets)
     delete_group_offsets = _twin(AsyncAdmin.delete_group_offsets)
 

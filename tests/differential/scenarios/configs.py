@@ -227,24 +227,3 @@ async def changes_that_are_refused(s: Session) -> None:
     row = {"resource_type": TOPIC, "resource_name": topic.name, "configs": []}
     await s.ask(resources=[row, row], validate_only=False)
     await s.ask(resources=[], validate_only=False)
-
-
-@scenario(DESCRIBE, only=range(1, 5))
-async def configs_of_a_group(s: Session) -> None:
-    answer = await s.call(
-        DESCRIBE,
-        s.version,
-        resources=[
-            {"resource_type": GROUP, "resource_name": s.name("g"), "configuration_keys": None}
-        ],
-        include_synonyms=True,
-    )
-    configs = answer["results"][0].pop("configs")
-    s.keep({one["name"]: one for one in configs if one["name"].startswith("consumer.")})
-    s.keep(answer)
-
-
-@scenario(INCREMENTAL)
-async def configs_of_a_group_changed(s: Session) -> None:
-    for name, value in (("consumer.session.timeout.ms", "50000"), ("no.such", "1")):
-        await _change(s, GROUP, s.name("g"), (name, _SET, value))

@@ -11,7 +11,8 @@ import logging
 import uuid
 from collections.abc import Callable, Coroutine, Iterable
 
-from partstream.engine.groups.calls import Claim, GroupCalls
+from partstream.engine.groups.answers import Claim, NotYet
+from partstream.engine.groups.calls import GroupCalls
 from partstream.engine.topics import Topics
 from partstream.errors import PartstreamError
 from partstream.groups.consumer import Catalog, plan, relevant_fingerprint
@@ -20,16 +21,22 @@ _logger = logging.getLogger(__name__)
 
 _LOOK_AGAIN_S = 0.02
 """How soon to look whether somebody else's assignment is there."""
+_LONGEST_PAUSE_S = 1.0
+"""How soon to ask again where nobody may make the next assignment yet."""
 _GIVE_UP_S = 5.0
-"""After this long a task ends; the next heartbeat starts another."""
+"""After this long with nothing to wait for a task ends; the next heartbeat starts another."""
+
+_Work = Callable[[str, asyncio.Timeout], Coroutine[object, object, None]]
 
 
 class Assigner:
     """Makes assignments, and takes account of topics that come, grow and go."""
 
-    def __init__(self, calls: GroupCalls, topics: Topics) -> None:
+    def __init__(self, calls: GroupCalls, topics: Topics, interval_ms: int = 0) -> None:
+        """`interval_ms`: from an assignment to the next, in groups for which that is not set."""
         self._calls = calls
         self._topics = topics
+        self.interval_ms = interval_ms
         self._claimant = uuid.uuid4().hex
         self._catalog: Catalog | None = None
         self._generation = 0
@@ -94,7 +101,7 @@ class Assigner:
         running = self._tasks.get((what, group_id))
         if running is not None:
             return running
-        work = self._assign(group_id) if what == "assign" else self._review(group_id)
+        work = self._assign if what == "assign" else self._review
         task = asyncio.create_task(self._guard(work, group_id), name=f"{what} {group_id}")
         self._tasks[what, group_id] = task
         task.add_done_callback(lambda _: self._tasks.pop((what, group_id), None))
@@ -103,17 +110,17 @@ class Assigner:
     async def _wait(self, what: str, group_id: str, within: float) -> None:
         await asyncio.wait((self._start(what, group_id),), timeout=within)
 
-    async def _guard(self, work: Coroutine[object, object, None], group_id: str) -> None:
+    async def _guard(self, work: _Work, group_id: str) -> None:
         try:
-            async with asyncio.timeout(_GIVE_UP_S):
-                await work
+            async with asyncio.timeout(_GIVE_UP_S) as patience:
+                await work(group_id, patience)
         except (PartstreamError, TimeoutError) as error:
             # Whoever waits sees that nothing has changed; the next heartbeat tries again.
             _logger.info("no assignment for group %s yet: %s", group_id, error or "too slow")
 
-    async def _assign(self, group_id: str) -> None:
+    async def _assign(self, group_id: str, patience: asyncio.Timeout) -> None:
         while True:
-            claim = await self._calls.claim(group_id, self._claimant)
+            claim = await self._calls.claim(group_id, self._claimant, self.interval_ms)
             if claim is None:
                 return
             if isinstance(claim, Claim):
@@ -122,9 +129,18 @@ class Assigner:
                 made = plan(claim.subscriptions, catalog, claim.targets)
                 await self._calls.settle(group_id, claim, made, catalog.fingerprint)
             else:
-                await asyncio.sleep(min(claim / 1000, _LOOK_AGAIN_S))
+                await self._pause(claim, patience)
 
-    async def _review(self, group_id: str) -> None:
+    async def _pause(self, before: NotYet, patience: asyncio.Timeout) -> None:
+        wait_s = before.ms / 1000
+        if before.sure:  # but what the group is configured to may change
+            wait_s = min(wait_s, _LONGEST_PAUSE_S)
+            patience.reschedule(asyncio.get_running_loop().time() + wait_s + _GIVE_UP_S)
+        else:
+            wait_s = min(wait_s, _LOOK_AGAIN_S)
+        await asyncio.sleep(wait_s)
+
+    async def _review(self, group_id: str, patience: asyncio.Timeout) -> None:
         group = await self._calls.describe(group_id)
         if not group.rows:
             self._groups.discard(group_id)
@@ -135,4 +151,4 @@ class Assigner:
             return
         matters = relevant_fingerprint(group.subscriptions, catalog) != group.fields.get("topics")
         if await self._calls.review(group_id, seen, catalog.fingerprint, matters=matters):
-            await self._assign(group_id)
+            await self._assign(group_id, patience)

@@ -7,9 +7,10 @@ An answer that says something about the group is given only when the replicas ha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from partstream.config.group import GroupConfig
+from partstream.engine.groups.answers import Claim, NotYet, Quiet, Snapshot, View, pairs
 from partstream.errors import (
     CLIENT,
     CoordinatorNotAvailable,
@@ -18,20 +19,9 @@ from partstream.errors import (
     PartstreamError,
     from_code,
 )
-from partstream.groups.classic import Group as ClassicGroup
-from partstream.groups.classic import Protocols
 from partstream.groups.consumer import Plan, Step
-from partstream.groups.mixed import decode_supported
 from partstream.groups.requests import HeartbeatRequest
-from partstream.groups.rows import (
-    MemberRow,
-    Partitions,
-    Subscription,
-    TopicIdPartition,
-    decode_partition,
-    decode_partitions,
-    encode_partitions,
-)
+from partstream.groups.rows import MemberRow, Subscription, encode_partitions
 from partstream.store.keys import GroupKeys
 from partstream.store.scripts import Script
 from partstream.store.store import Store
@@ -53,96 +43,6 @@ CLAIM_MS = 500
 """How long whoever computes an assignment may take before another may try."""
 NO_UPGRADE: Sequence[str | int] = ("",)
 """Of a join: a classic group that has members stays one."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """All that a member's next step depends on."""
-
-    raw: bytes
-    """The member's row, byte for byte."""
-    row: MemberRow
-    target: Partitions
-    epoch: int
-    """Of the group; ahead of `target_epoch` while there is an assignment to make."""
-    target_epoch: int
-    seen: str
-    """The fingerprint of the topics that the group has taken account of."""
-    busy: frozenset[TopicIdPartition]
-    """Those of `target` that others own."""
-    next_deadline_ms: int
-    written: bytes
-    moved_from: int | None = None
-    """The `seq` that the row had, if all that this very call did was to move its epoch on."""
-
-    @classmethod
-    def decode(cls, reply: Sequence[Any]) -> View:
-        """A view from a script's answer."""
-        raw, target, epoch, target_epoch, seen, busy, next_deadline, written, *moved = reply
-        return cls(
-            raw,
-            MemberRow.decode(raw.decode()),
-            decode_partitions(target.decode()),
-            int(epoch),
-            int(target_epoch),
-            seen.decode(),
-            frozenset(map(decode_partition, busy.decode().split())),
-            next_deadline,
-            written,
-            int(moved[0]) if moved else None,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Leave to make a group's next assignment, and what to make it from."""
-
-    epoch: int
-    target_epoch: int
-    subscriptions: dict[str, Subscription]
-    targets: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A group as it was at one moment."""
-
-    fields: dict[str, str]
-    subscriptions: dict[str, Subscription]
-    rows: dict[str, MemberRow]
-    targets: dict[str, str]
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is such a group."""
-        return bool(self.fields)
-
-    @property
-    def type(self) -> str:
-        """`consumer` or `classic`."""
-        return self.fields["type"]
-
-    def supported(self) -> dict[str, Protocols]:
-        """What those members support that speak the classic protocol."""
-        mark = "c:"
-        return {
-            name.removeprefix(mark): decode_supported(value)
-            for name, value in self.fields.items()
-            if name.startswith(mark)
-        }
-
-    def classic(self) -> ClassicGroup:
-        """The group, if it is a classic one; without its members, of which nothing is read here."""
-        fields = self.fields
-        return ClassicGroup.decode(
-            fields.get("phase", ""), fields.get("generation", ""), fields.get("classic", "")
-        )
-
-
-def _pairs(flat: Sequence[bytes]) -> dict[str, str]:
-    """A hash as Redis sends it, without the row that only keeps its key alive."""
-    pairs = zip(flat[::2], flat[1::2], strict=True)
-    return {name.decode(): value.decode() for name, value in pairs if name}
 
 
 class GroupCalls:
@@ -212,7 +112,7 @@ class GroupCalls:
     async def listed(self) -> dict[str, str]:
         """Every group that was ever made and not deleted: id -> type."""
         groups = self._store.keys.meta.groups
-        return _pairs(await self._store.execute("HGETALL", groups, key=groups))
+        return pairs(await self._store.execute("HGETALL", groups, key=groups))
 
     async def join(
         self,
@@ -249,8 +149,8 @@ class GroupCalls:
 
     async def beat(
         self, request: HeartbeatRequest, session_ms: int, seen: int | None, fingerprint: str
-    ) -> View | int:
-        """Keep a member alive; ms until the group's next deadline if there is nothing to do."""
+    ) -> View | Quiet:
+        """Keep a member alive, and see whether there is anything to do."""
         reply = await self.run(
             request.group_id,
             _BEAT,
@@ -261,7 +161,11 @@ class GroupCalls:
             "" if seen is None else seen,
             fingerprint,
         )
-        return reply if isinstance(reply, int) else View.decode(reply)
+        if isinstance(reply, int):
+            return Quiet(reply)
+        if len(reply) == 2:
+            return Quiet(reply[0], GroupConfig.decode(reply[1].decode()))
+        return View.decode(reply)
 
     async def look(self, group_id: str, member_id: str) -> View:
         """What the member's next step depends on."""
@@ -327,16 +231,23 @@ class GroupCalls:
         await self.confirm(group_id, written)
         return bool(only_classics)
 
-    async def claim(self, group_id: str, claimant: str) -> Claim | int | None:
-        """Leave to make the next assignment; ms to wait for it; or None: there is none to make."""
-        reply = await self.run(group_id, _CLAIM, claimant, WINDOW_MS, CLAIM_MS)
+    async def claim(
+        self, group_id: str, claimant: str, interval_ms: int = 0
+    ) -> Claim | NotYet | None:
+        """Leave to make the next assignment, or none yet; or None: there is none to make.
+
+        Args:
+            interval_ms: How long after an assignment the next one may be made, in a group for
+                which that is not set.
+        """
+        reply = await self.run(group_id, _CLAIM, claimant, WINDOW_MS, CLAIM_MS, interval_ms)
         if reply[0] == 0:
             return None
-        if reply[0] == 1:
-            return int(reply[1])
+        if reply[0] != 2:
+            return NotYet(int(reply[1]), sure=reply[0] == 3)
         _, epoch, target_epoch, subscriptions, targets = reply
         return Claim(
-            int(epoch), int(target_epoch), _subscriptions(_pairs(subscriptions)), _pairs(targets)
+            int(epoch), int(target_epoch), _subscriptions(pairs(subscriptions)), pairs(targets)
         )
 
     async def settle(self, group_id: str, claim: Claim, plan: Plan, fingerprint: str) -> bool:
@@ -359,7 +270,7 @@ class GroupCalls:
 
     async def describe(self, group_id: str) -> Snapshot:
         """The group as it is."""
-        fields, subscriptions, rows, targets = map(_pairs, await self.run(group_id, _DESCRIBE))
+        fields, subscriptions, rows, targets = map(pairs, await self.run(group_id, _DESCRIBE))
         return Snapshot(
             fields,
             _subscriptions(subscriptions),

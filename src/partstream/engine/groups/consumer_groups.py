@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
-from partstream.engine.groups.calls import NO_UPGRADE, Snapshot
+from partstream.engine.groups.answers import Snapshot
+from partstream.engine.groups.calls import NO_UPGRADE
 from partstream.engine.groups.classic_calls import CLASSIC
 from partstream.engine.groups.classic_groups import ClassicGroups
 from partstream.engine.groups.classic_views import classic_state, described
+from partstream.engine.groups.configs import GroupConfigs
 from partstream.engine.groups.coordinator import Heartbeat, Membership, Times
 from partstream.engine.groups.mixed import ClassicMembers
 from partstream.engine.groups.offsets import OUTSIDER, RETENTION_MS, Offsets
@@ -62,6 +65,7 @@ class ConsumerGroups(Membership):
         max_metadata: int = MAX_METADATA,
         classic: Limits | None = None,
         migration: Policy = Policy.BIDIRECTIONAL,
+        assignment_interval_ms: int = 0,
     ) -> None:
         """`max_size`: the most members of a group, Kafka's group.consumer.max.size; 0: no limit.
 
@@ -70,8 +74,14 @@ class ConsumerGroups(Membership):
 
         `classic`: what classic groups are configured to; None: Kafka's defaults.
         `migration`: which ways groups may go that have members.
+
+        `assignment_interval_ms`: how long after an assignment the next one is made, Kafka's
+        group.consumer.assignment.interval.ms; 0: as soon as there is reason to.
         """
-        super().__init__(store, topics, max_size=max_size)
+        super().__init__(
+            store, topics, max_size=max_size, assignment_interval_ms=assignment_interval_ms
+        )
+        self.configs = GroupConfigs(store, self.calls)
         limits = classic or Limits()
         self._topics = topics
         self._offsets = Offsets(store, self.calls, max_metadata)
@@ -243,7 +253,8 @@ class ConsumerGroups(Membership):
         if not group.exists:
             raise GroupIdNotFound(f"group {group_id!r} does not exist")
         if group.type == CLASSIC:
-            return described(group_id, await self.classic.describe(group_id))
+            found = described(group_id, await self.classic.describe(group_id))
+            return replace(found, configs=group.configs.overrides())
         names = {topic.id: name for name, topic in (await self._topics.all()).items()}
         return GroupDescription(
             group_id,
@@ -253,6 +264,7 @@ class ConsumerGroups(Membership):
             int(group.fields["target_epoch"]),
             group.fields.get("assignor", DEFAULT_ASSIGNOR),
             tuple(_member(group, member_id, names) for member_id in sorted(group.rows)),
+            configs=group.configs.overrides(),
         )
 
 

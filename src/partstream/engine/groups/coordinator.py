@@ -11,8 +11,10 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from partstream.config.group import GroupConfig
+from partstream.engine.groups.answers import Quiet, View
 from partstream.engine.groups.assigner import Assigner
-from partstream.engine.groups.calls import NO_UPGRADE, GroupCalls, View
+from partstream.engine.groups.calls import NO_UPGRADE, GroupCalls
 from partstream.engine.topics import Topics
 from partstream.errors import FencedMemberEpoch, UnknownMemberId
 from partstream.groups.consumer import reconcile
@@ -47,6 +49,8 @@ class Heartbeat:
     here it must let go of, and then say so in a heartbeat with `owned`."""
     version: int
     """The version of the member's row: goes into its next heartbeat as `seen`."""
+    session_timeout_ms: int
+    """How long it may be silent from now on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,23 @@ class Times:
     session_ms: int
     interval_ms: int
 
+    def under(self, configs: GroupConfig) -> Times:
+        """What holds for the member in a group that is configured so."""
+        session, interval = configs.session_timeout_ms, configs.heartbeat_interval_ms
+        session = self.session_ms if session is None else session
+        interval = self.interval_ms if interval is None else interval
+        # One of them may be the group's, and the other the client's.
+        return Times(session, interval if interval < session else session // 3)
+
 
 class Membership:
     """Heartbeats: join, live, rebalance, leave."""
 
-    def __init__(self, store: Store, topics: Topics, *, max_size: int = 0) -> None:
+    def __init__(
+        self, store: Store, topics: Topics, *, max_size: int = 0, assignment_interval_ms: int = 0
+    ) -> None:
         self.calls = GroupCalls(store)
-        self.assigner = Assigner(self.calls, topics)
+        self.assigner = Assigner(self.calls, topics, assignment_interval_ms)
         self.max_size = max_size
 
     async def heartbeat(
@@ -98,7 +112,10 @@ class Membership:
             incarnation: Which join of this member id it is, for epoch 0: the same number again is
                 the same join (its answer was lost), a larger one is another (all that the member
                 had is lost). By default every call is another join.
-            session_timeout_ms: How long the member may be silent from now on. Default 45,000.
+            session_timeout_ms: How long the member may be silent from now on, unless that is set
+                for the group. Default 45,000.
+            heartbeat_interval_ms: How often it is to send a heartbeat, unless that is set for the
+                group. Default 5,000.
 
         Raises:
             UnknownMemberId: not in the group (any more); join again.
@@ -158,10 +175,12 @@ class Membership:
         # A member that changes its subscription is not at rest, whatever its row says.
         known = None if request.changes_subscription else seen
         view = await self.calls.beat(request, times.session_ms, known, catalog.fingerprint)
-        if isinstance(view, int):
+        if isinstance(view, Quiet):
             # Nothing has changed since the answer that `seen` comes from, which was confirmed.
-            interval = _sooner(times.interval_ms, view)
-            return Heartbeat(request.member_id, request.member_epoch, interval, None, seen or 0)
+            times = times.under(view.configs)
+            interval, session = _sooner(times.interval_ms, view.next_deadline_ms), times.session_ms
+            epoch = request.member_epoch
+            return Heartbeat(request.member_id, epoch, interval, None, seen or 0, session)
         before, heard = view.row, view.row.seq if view.moved_from is None else view.moved_from
         missed = request.member_epoch != before.epoch and view.moved_from is None
         if missed:
@@ -183,7 +202,7 @@ class Membership:
         )
         if only_classics:
             await self._only_classics(request.group_id)
-        return Heartbeat(request.member_id, request.member_epoch, 0, None, 0)
+        return Heartbeat(request.member_id, request.member_epoch, 0, None, 0, 0)
 
     async def _only_classics(self, group_id: str) -> None:
         """All members that are left speak the classic protocol."""
@@ -243,9 +262,12 @@ class Membership:
         row = view.row
         if request.owned is not None and frozenset(request.owned) != row.assigned:
             news = True
+        times = times.under(view.configs)
         interval_ms = times.interval_ms
         if not row.epoch == view.epoch == view.target_epoch and not row.revoking:
-            interval_ms = min(interval_ms, _SOON_MS)
+            between = view.configs.assignment_interval_ms
+            between = self.assigner.interval_ms if between is None else between
+            interval_ms = min(interval_ms, max(_SOON_MS, between))
         elif row.assigned != view.target and not row.revoking:
             interval_ms = min(interval_ms, _WAITING_MS)
         return Heartbeat(
@@ -254,6 +276,7 @@ class Membership:
             _sooner(interval_ms, view.next_deadline_ms),
             row.assigned if news else None,
             row.seq,
+            times.session_ms,
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 
-from partstream.engine.groups.calls import Snapshot, View
+from partstream.engine.groups.answers import Snapshot, View
 from partstream.engine.groups.classic_answers import Joined, Synced
 from partstream.engine.groups.classic_calls import CLASSIC
 from partstream.engine.groups.classic_calls import CONSUMER as CONSUMER_GROUP

@@ -9,7 +9,8 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-from partstream.engine.groups.calls import NO_UPGRADE, GroupCalls, Snapshot, View, joining
+from partstream.engine.groups.answers import Snapshot, View
+from partstream.engine.groups.calls import NO_UPGRADE, GroupCalls, joining
 from partstream.groups.classic import Protocols, encode_protocols
 from partstream.groups.migration import Downgraded, Upgrade
 from partstream.groups.mixed import decode_supported, encode_supported

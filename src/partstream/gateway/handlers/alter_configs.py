@@ -1,4 +1,4 @@
-"""AlterConfigs (33), versions 0-2: give topics just these configs (KIP-133)."""
+"""AlterConfigs (33), versions 0-2: give topics and groups just these configs (KIP-133)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from partstream.errors import InvalidRequest, PartstreamError
+from partstream.gateway.altering import altered, counted, replaced
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.configs import TOPIC, alter_topic, counted, replaced
 from partstream.gateway.faults import NONE, code_of
 
 
@@ -28,12 +28,11 @@ async def _resource(
     kind, name = asked.resource_type, asked.resource_name
     row = {"resource_type": kind, "resource_name": name, "error_code": NONE}
     try:
-        changes: Mapping[str, str | None] = {one.name: one.value for one in asked.configs}
-        if twice or len(changes) < len(asked.configs):
+        configs = {one.name: one.value for one in asked.configs}
+        if twice or len(configs) < len(asked.configs):
             raise InvalidRequest("Error due to duplicate resources or config keys")
-        if kind == TOPIC:
-            changes = await replaced(broker, name, changes)
-        await alter_topic(broker, kind, name, changes, validate_only=validate_only)
+        resource = altered(broker, kind, name)
+        await resource.change(await replaced(resource, configs), validate_only=validate_only)
     except PartstreamError as error:
         row |= {"error_code": code_of(error), "error_message": str(error)}
     return row

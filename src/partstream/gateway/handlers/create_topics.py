@@ -85,7 +85,7 @@ async def _create(
     broker: Broker, name: str, partitions: int, config: TopicConfig, validate_only: bool
 ) -> str | None:
     if not validate_only:
-        return (await broker.topics.create(name, partitions, config)).id
+        return (await broker.topics.create(name, partitions, config, apart=True)).id
     validate_topic_name(name)
     validate_partitions(partitions)
     try:

@@ -52,7 +52,7 @@ async def _shown(broker: Broker, asked: Struct) -> Iterator[Shown]:
     if asked.resource_type == GROUP:
         if not name:
             raise InvalidRequest("Default group resources are not allowed.")
-        return group_configs(broker.config)
+        return group_configs(broker.config, await broker.groups.configs.get(name))
     if asked.resource_type != BROKER:
         raise InvalidRequest(f"Unsupported resource type: {asked.resource_type}")
     node_id = broker.registry.me.id

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from partstream.errors import InvalidRequest, PartstreamError
+from partstream.gateway.altering import altered, counted, stepped
 from partstream.gateway.broker import Broker, Call
 from partstream.gateway.codec import Struct
-from partstream.gateway.configs import BROKER_LOGGER, TOPIC, alter_topic, counted, stepped
+from partstream.gateway.configs import BROKER_LOGGER
 from partstream.gateway.faults import NONE, code_of
 from partstream.gateway.loggers import check_loggers
 
@@ -35,8 +36,8 @@ async def _resource(
         if kind == BROKER_LOGGER:
             check_loggers(name, broker.registry.me.id, operations)
             return row
-        changes = await stepped(broker, name, operations) if kind == TOPIC else {}
-        await alter_topic(broker, kind, name, changes, validate_only=validate_only)
+        resource = altered(broker, kind, name)
+        await resource.change(await stepped(resource, operations), validate_only=validate_only)
     except PartstreamError as error:
         row |= {"error_code": code_of(error), "error_message": str(error)}
     return row

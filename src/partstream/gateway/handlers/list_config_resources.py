@@ -14,7 +14,7 @@ _KNOWN = {TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP}
 
 
 async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
-    """Topics and gateways; no other resource has configs here."""
+    """Topics, gateways, and groups for which something is set; no others have configs here."""
     # Version 0 is for client metrics only.
     types = {CLIENT_METRICS} if call.version == 0 else set(request.resource_types) or _KNOWN
     if not types <= _KNOWN:
@@ -24,6 +24,8 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
         found += [(name, TOPIC) for name in await broker.topics.all()]
     if BROKER in types:
         found += [(str(node.id), BROKER) for node in broker.registry.nodes]
+    if GROUP in types:
+        found += [(group_id, GROUP) for group_id in await broker.groups.configs.all()]
     return {
         "error_code": NONE,
         "config_resources": [

@@ -4,13 +4,15 @@
 -- KEYS, ARGV[1]  as in includes/group.lua
 -- ARGV[2]  member
 -- ARGV[3]  member_epoch
--- ARGV[4]  session_ms
+-- ARGV[4]  session_ms   where none is set for the group
 -- ARGV[5]  instance     empty for a dynamic member
 -- ARGV[6]  seen         the seq of its row that the member knows; empty if it does not say
 -- ARGV[7]  fingerprint  of the topics, as the caller knows them
 --
--- Returns  ms until the next deadline of the group if all is quiet, else the view, and behind it the
---          seq of the row before if its epoch has moved on here; or an error code: 25 UNKNOWN_MEMBER_ID, 82 FENCED_INSTANCE_ID, 110 FENCED_MEMBER_EPOCH
+-- Returns  if all is quiet {ms until the next deadline of the group, its configs}, or that number alone
+--          where nothing is set for the group; else the view, and behind it the seq of the row before
+--          if its epoch has moved on here; or an error code: 25 UNKNOWN_MEMBER_ID,
+--          82 FENCED_INSTANCE_ID, 110 FENCED_MEMBER_EPOCH
 --
 -- The hot one: a member of a group at rest costs the first part and nothing else. It expires
 -- nobody, so a member that is late itself, but has not been missed, lives on.
@@ -20,8 +22,8 @@
 --@include includes/now.lua
 local member = ARGV[2]
 local row = redis.call('HGET', KEYS[3], member)
-local group = redis.call('HMGET', KEYS[1], 'epoch', 'target_epoch', 'seen', 'i:' .. ARGV[5])
-local session = tonumber(ARGV[4])
+local group = redis.call('HMGET', KEYS[1], 'epoch', 'target_epoch', 'seen', 'i:' .. ARGV[5], 'configs')
+local session = tonumber(string.match(group[5] or '', '^%d+') or ARGV[4])
 if row and group[1] == ARGV[3] and group[2] == ARGV[3] and group[3] == ARGV[7] then
   local holder = ARGV[5] == '' and member or group[4]
   local epoch, seq, state, assigned = string.match(row, '^(%d+)|%d+|(%d+)|%d+|(%a)|([^|]*)|')
@@ -34,7 +36,7 @@ if row and group[1] == ARGV[3] and group[2] == ARGV[3] and group[3] == ARGV[7] t
     if mine and tonumber(mine) <= now + session + 1000 then
       redis.call('ZADD', KEYS[7], string.format('%.0f', now + session), 's:' .. member)
       local quiet = redis.call('ZRANGE', KEYS[7], '0', '0', 'WITHSCORES')[2] - now
-      if quiet > 0 then return quiet end
+      if quiet > 0 then return group[5] and {quiet, group[5]} or quiet end
     end
   end
 end
@@ -60,7 +62,7 @@ if ARGV[3] == epoch and state == 'S' and group[1] == group[2] and epoch ~= group
   and (redis.call('HGET', TARGET, member) or '') == assigned then
   write_row(member, group[2], epoch, incarnation, 'S', assigned, '')
   local moved = view(member)
-  moved[9] = seq
+  moved[10] = seq
   return moved
 end
 return view(member)

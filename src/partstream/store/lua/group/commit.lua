@@ -39,7 +39,7 @@ if classic and (member ~= '' or ARGV[8] ~= '' or not epochless) then
     redis.call('ZADD', DEADLINES, text(now + session), 's:' .. member)
   end
 elseif epochless and (member == '' or members() == 0) then
-  if redis.call('EXISTS', GROUP) == 0 then
+  if not exists() then
     if ARGV[7] ~= '1' then return refuse(69, 'group ' .. ARGV[6] .. ' does not exist') end
     create('classic', ARGV[6])
     made = 1

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- delete: a group that has no members, with its offsets.
+-- delete: a group that has no members, with its offsets. What was set for it stays, as in Kafka.
 --
 -- KEYS, ARGV[1]  as in includes/group.lua
 -- ARGV[2]  unused_only   1 to delete it only if it holds no offsets either
@@ -9,9 +9,14 @@
 --@include includes/now.lua
 --@include includes/replication.lua
 --@include includes/group.lua
-if redis.call('EXISTS', GROUP) == 0 then return refuse(69, 'the group does not exist') end
+if not exists() then return refuse(69, 'the group does not exist') end
 expire(1000)
 if members() > 0 then return refuse(68, 'the group has ' .. text(members()) .. ' members') end
 if ARGV[2] == '1' and redis.call('HLEN', OFFSETS) > 1 then return 0 end
+local configs = redis.call('HGET', GROUP, 'configs')
 redis.call('DEL', unpack(KEYS))
+if configs then
+  make_keys()
+  redis.call('HSET', GROUP, 'configs', configs)
+end
 return 1

@@ -8,6 +8,6 @@
 --@include includes/now.lua
 --@include includes/replication.lua
 --@include includes/group.lua
-if redis.call('EXISTS', GROUP) == 0 then return refuse(69, 'the group does not exist') end
+if not exists() then return refuse(69, 'the group does not exist') end
 for i = 2, #ARGV do redis.call('HDEL', OFFSETS, ARGV[i]) end
 return written()

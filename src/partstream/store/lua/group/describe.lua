@@ -8,7 +8,7 @@
 --@include includes/now.lua
 --@include includes/replication.lua
 --@include includes/group.lua
-if redis.call('EXISTS', GROUP) == 1 then expire(1000) end
+if exists() then expire(1000) end
 if is_classic() then
   return {redis.call('HGETALL', GROUP), {}, {}, {}}
 end

@@ -4,7 +4,8 @@
 -- KEYS, ARGV[1]  as in includes/group.lua
 -- ARGV[2]   member
 -- ARGV[3]   incarnation   20 digits; a later join of the same member id has a larger one
--- ARGV[4]   session_ms
+-- ARGV[4]   session_ms    where none is set for the group; a member that speaks the classic protocol
+--                         has asked for it
 -- ARGV[5]   rebalance_ms
 -- ARGV[6]   instance      empty for a dynamic member
 -- ARGV[7]   subscription
@@ -97,6 +98,7 @@ elseif kind ~= 'consumer' then
   if upgrades then convert() end
   made = 1
 end
+local session = not classic and configured() or ARGV[4]
 expire(8)
 
 -- Whose place it takes: its own of an earlier join, or that of the instance's last member.
@@ -116,7 +118,7 @@ if row then
       .. ' in history ' .. string.sub(redis.call('HGET', GROUP, 'token') or '', 1, 8))
   end
   if before == member and incarnation == earlier and epoch ~= '-2' then
-    mark_alive(member, ARGV[4], ARGV[5])
+    mark_alive(member, session, ARGV[5])
     return {made, 1, view(member)}
   end
   if before == member and incarnation < earlier then
@@ -157,7 +159,7 @@ if instance ~= '' then
   redis.call('HSET', GROUP, 'i:' .. instance, member, 'm:' .. member, instance)
 end
 if classic then set_supported(member, ARGV[11]) end
-mark_alive(member, ARGV[4], ARGV[5])
+mark_alive(member, session, ARGV[5])
 redis.call('HDEL', GROUP, 'empty_since')
 local group = redis.call('HMGET', GROUP, 'epoch', 'target_epoch')
 if returns and (string.match(old, '^[^\n]*') ~= string.match(subscription, '^[^\n]*')

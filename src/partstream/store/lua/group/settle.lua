@@ -20,7 +20,7 @@ expire(8)
 local group = redis.call('HMGET', GROUP, 'epoch', 'target_epoch')
 if group[2] ~= ARGV[2] or is_classic() then return 0 end
 redis.call('HSET', GROUP, 'target_epoch', ARGV[3], 'topics', ARGV[4], 'seen', ARGV[5],
-  'assignor', ARGV[6])
+  'assignor', ARGV[6], 'assigned_at', text(now))
 redis.call('HDEL', GROUP, 'claim_until', 'claimant', 'dirty_since')
 if group[1] ~= ARGV[3] then redis.call('HSET', GROUP, 'dirty_since', text(now)) end
 for i = 7, #ARGV, 2 do

@@ -3,7 +3,9 @@
 -- KEYS[1]  group          hash  type, epochs, claim; i:<instance> -> member, m:<member> -> instance,
 --                               t:<member> -> its session|its rebalance time, ms; of members that
 --                               speak the classic protocol c:<member> -> what they support, and
---                               how many they are: classics
+--                               how many they are: classics. Also configs: what is set for the
+--                               group, session|heartbeat interval|assignment interval, ms, each
+--                               empty if it is not. That is there before the group, and stays
 -- KEYS[2]  subscriptions  hash  member -> two lines of JSON: what an assignment needs, the rest
 -- KEYS[3]  current        hash  member -> epoch|previous|seq|incarnation|state|assigned|revoking
 -- KEYS[4]  target         hash  member -> the partitions it is to own
@@ -55,6 +57,17 @@ local function applied(member)
   return row and parse(row) and row
 end
 
+-- Its key may be there without it, for its configs.
+local function exists() return redis.call('HEXISTS', GROUP, 'type') == 1 end
+
+-- What is set for the group: its session, heartbeat interval and assignment interval, each nil if
+-- it is not.
+local function configured()
+  local session, interval, between = string.match(
+    redis.call('HGET', GROUP, 'configs') or '', '^(%d*)|(%d*)|(%d*)')
+  return tonumber(session), tonumber(interval), tonumber(between)
+end
+
 local function is_classic() return redis.call('HGET', GROUP, 'type') == 'classic' end
 
 local function write_row(member, epoch, previous, incarnation, state, assigned, revoking)
@@ -70,13 +83,17 @@ local function raise_epoch()
   redis.call('HSETNX', GROUP, 'dirty_since', text(now))
 end
 
-local function create(kind, id)
-  redis.call('HSET', GROUP, '', '', 'type', kind, 'id', id, 'epoch', '1', 'target_epoch', '1',
-    'seq', '0', 'session', '0', 'rebalance', '0', 'empty_since', text(now),
-    'token', (replication()))
-  for i = 2, 8 do
+local function make_keys()
+  for i = 1, 8 do
     if i == 7 then redis.call('ZADD', KEYS[i], '+inf', '') else redis.call('HSET', KEYS[i], '', '') end
   end
+end
+
+local function create(kind, id)
+  make_keys()
+  redis.call('HSET', GROUP, 'type', kind, 'id', id, 'epoch', '1', 'target_epoch', '1',
+    'seq', '0', 'session', '0', 'rebalance', '0', 'empty_since', text(now),
+    'token', (replication()))
 end
 
 -- The hint in `want` stays: who waits may have to hear of it again.
@@ -109,13 +126,17 @@ local function remove(member)
   return true
 end
 
--- Everybody gets a whole session from now: its own one, or where that is not known (it joined with
--- an older version of these scripts) the longest of the group.
+-- Everybody gets a whole session from now: that of the group, its own one, or where that is not
+-- known (it joined with an older version of these scripts) the longest of the group. Members that
+-- speak the classic protocol have asked for theirs.
 local function rebase()
   local longest = redis.call('HMGET', GROUP, 'session', 'rebalance')
+  local set = configured()
   for _, name in ipairs(redis.call('ZRANGE', DEADLINES, '0', '-2')) do
-    local own = redis.call('HGET', GROUP, 't:' .. string.sub(name, 3)) or ''
+    local member = string.sub(name, 3)
+    local own = redis.call('HGET', GROUP, 't:' .. member) or ''
     local session, rebalance = string.match(own, '^(%d+)|(%d+)$')
+    if set and redis.call('HEXISTS', GROUP, 'c:' .. member) == 0 then session = set end
     local span = string.sub(name, 1, 1) == 's' and (session or longest[1])
       or (rebalance or longest[2])
     redis.call('ZADD', DEADLINES, text(now + tonumber(span)), name)
@@ -155,7 +176,7 @@ end
 -- All that a member's next step depends on.
 local function view(member)
   local row = redis.call('HGET', CURRENT, member)
-  local group = redis.call('HMGET', GROUP, 'epoch', 'target_epoch', 'seen')
+  local group = redis.call('HMGET', GROUP, 'epoch', 'target_epoch', 'seen', 'configs')
   local target = redis.call('HGET', TARGET, member) or ''
   local busy = {}
   if row then
@@ -168,5 +189,5 @@ local function view(member)
     end
   end
   return {row, target, group[1], group[2], group[3] or '', table.concat(busy, ' '),
-    next_deadline(), written()}
+    next_deadline(), written(), group[4] or ''}
 end
