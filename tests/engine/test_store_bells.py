@@ -165,6 +165,23 @@ async def test_a_server_that_says_nothing_is_asked(
         await ear.more_than(0)
 
 
+async def test_a_connection_on_which_nothing_is_heard_any_more_stays(
+    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("partstream.store.bells._QUIET_S", 0.02)
+    async with engine(redis_url, namespace) as own:
+        partition = await own.partition()
+        watch = await own.store.bells.watch(partition.keys.bell, Ear())
+        watch.cancel()
+        await asyncio.sleep(0.2)  # it is asked whether it is there meanwhile
+        ear = Ear()
+        async with asyncio.timeout(5):
+            await own.store.bells.watch(partition.keys.bell, ear)
+        before = ear.rings
+        await own.log.append(partition, batch(b"a"))
+        await ear.more_than(before)
+
+
 async def test_an_acl_without_the_channel(fresh_server: EmbeddedServer) -> None:
     fresh_server.command("ACL", "SETUSER", "me", "on", ">pw", "~*", "resetchannels", "+@all")
     url = f"redis://me:pw@{fresh_server.host}:{fresh_server.port}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -27,6 +27,7 @@ from partstream.store.node import Node
 from partstream.store.replies import ASK, translate
 from partstream.store.router import Router
 from partstream.store.slots import slot_of
+from partstream.store.wire import Wire
 
 _logger = logging.getLogger(__name__)
 _RETRY_S = 0.1
@@ -72,61 +73,66 @@ class _Line:
         self._leaving: Counter[str] = Counter()
         self._dialer = dialer
         self._bells = bells
-        self._connection: RedisConnection | None = None
+        self._wire: Wire | None = None
         self._was_connected = False
         self._delay = _RETRY_S
         self._closing = False
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = 0.0
+        """When the server last said something; the loop's clock."""
         self._task = asyncio.create_task(self._run(), name=f"bells of {node.address}")
 
-    async def join(self, channel: str) -> None:
+    def join(self, channel: str) -> None:
         """Hear a channel from now on; a connection that is to come subscribes to all wanted."""
         self.wanted.add(channel)
-        await self._send("SSUBSCRIBE", channel)
+        self._send("SSUBSCRIBE", channel)
 
-    async def leave(self, channel: str) -> None:
+    def leave(self, channel: str) -> None:
         """Hear a channel no more, unless somebody has come to want it meanwhile."""
-        if channel not in self.wanted and self._connection is not None:
+        if channel not in self.wanted and self._wire is not None:
             self.heard.discard(channel)
             self._leaving[channel] += 1
-            await self._send("SUNSUBSCRIBE", channel)
+            self._send("SUNSUBSCRIBE", channel)
 
     async def close(self) -> None:
         self._closing = True
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _send(self, verb: str, *channels: str) -> None:
-        if self._connection is None or not channels:
-            return
-        try:
+    def _send(self, verb: str, *channels: str) -> None:
+        if self._wire is not None:
             # One a command: in a cluster several channels would have to share a slot.
-            commands = self._connection.pack_commands([(verb, name) for name in channels])
-            await self._connection.send_packed_command(commands, check_health=False)
-        except (RedisError, OSError) as error:
-            _logger.debug("bells of %s: %s", self.node.address, error)
+            for channel in channels:
+                self._wire.send((verb, channel))
 
     async def _run(self) -> None:
         while True:
             try:
-                self._connection = await self._connect()
-                self._bells.observer.link_opened(str(self.node.address), BELLS)
-                await self._send("SSUBSCRIBE", *self.wanted)
-                while True:
-                    self._take(await self._next(self._connection))
+                await self._hear()
             except (RedisError, OSError, PartstreamError, TimeoutError) as error:
                 _logger.debug("bells of %s: %s", self.node.address, error)
-            finally:
-                connection, self._connection = self._connection, None
-                self.heard.clear()
-                self._leaving.clear()
-                if connection is not None:
-                    self._bells.observer.link_closed(
-                        str(self.node.address), BELLS, lost=not self._closing
-                    )
-                    await hang_up(connection)
             self._bells._place_all()
             await asyncio.sleep(self._delay)
             self._delay = min(self._delay * 2, _RETRY_MAX_S)
+
+    async def _hear(self) -> None:
+        """Connect, and hear what comes until the connection is lost."""
+        connection = await self._connect()
+        address, observer = str(self.node.address), self._bells.observer
+        observer.link_opened(address, BELLS)
+        over: asyncio.Future[str] = self._loop.create_future()
+        try:
+            self._wire = Wire(connection, take=self._take, end=over.set_result)
+            self._send("SSUBSCRIBE", *self.wanted)
+            await self._stay(self._wire, over)
+        finally:
+            wire, self._wire = self._wire, None
+            if wire is not None:
+                wire.stop()
+            self.heard.clear()
+            self._leaving.clear()
+            observer.link_closed(address, BELLS, lost=not self._closing)
+            await hang_up(connection)
 
     async def _connect(self) -> RedisConnection:
         connection = await self._dialer.dial(self.node.address)
@@ -142,31 +148,33 @@ class _Line:
         self.node.tell_reconnected("hear doorbells", replication.get("master_replid", ""))
         return connection
 
-    async def _next(self, connection: RedisConnection) -> list[Any]:
-        """The next message. A server that says nothing for long is asked whether it is there."""
-        try:
-            async with asyncio.timeout(_QUIET_S):
-                return await self._read(connection)
-        except TimeoutError:
-            await connection.send_packed_command(connection.pack_command("PING"))
-        async with asyncio.timeout(_QUIET_S):
-            return await self._read(connection)
+    async def _stay(self, wire: Wire, over: asyncio.Future[str]) -> None:
+        """Until it is over. A server that says nothing for long is asked whether it is there."""
+        self._heard_at = self._loop.time()
+        while not over.done():
+            quiet = self._loop.time() - self._heard_at
+            if quiet < _QUIET_S:
+                await asyncio.wait([over], timeout=_QUIET_S - quiet)
+                continue
+            before = self._heard_at
+            wire.send(("PING",))
+            await asyncio.wait([over], timeout=_QUIET_S)
+            if self._heard_at == before:
+                break
+        why = over.result() if over.done() else "it does not answer"
+        raise StoreUnavailable(why)
 
-    async def _read(self, connection: RedisConnection) -> list[Any]:
-        while True:
-            try:
-                reply: list[Any] = await connection.read_response(
-                    disable_decoding=True, disconnect_on_error=False
-                )
-            except ASK:  # MOVED is one too: it does not say which channel
-                self._bells._place_all()
-            except RedisError as error:
-                if not self._bells._refused(self, error):
-                    raise
-            else:
-                return reply
+    def _take(self, reply: Any) -> None:
+        self._heard_at = self._loop.time()
+        if isinstance(reply, ASK):  # MOVED is one too: it does not say which channel
+            self._bells._place_all()
+        elif isinstance(reply, RedisError):
+            if not self._bells._refused(self, reply):
+                raise reply
+        elif isinstance(reply, list):  # PING is answered with a word where no channel is heard
+            self._take_message(reply)
 
-    def _take(self, reply: list[Any]) -> None:
+    def _take_message(self, reply: list[Any]) -> None:
         kind, channel = reply[0], reply[1].decode()
         if kind == b"smessage":
             self._bells._rung(channel, reply[2])
@@ -228,7 +236,7 @@ class Bells:
         if confirmed is None:
             confirmed = self._confirmed[channel] = asyncio.get_running_loop().create_future()
             try:
-                await self._place(channel)
+                self._place(channel)
             except StoreUnavailable:
                 self._place_all()
         try:
@@ -251,14 +259,14 @@ class Bells:
                 future.exception()
         self._watches.clear()
 
-    async def _place(self, channel: str) -> None:
+    def _place(self, channel: str) -> None:
         """Subscribe on the node that holds the channel's slot."""
         node = self._router.node(slot_of(channel))
         line = self._lines.get(node)
         if line is None:
             line = self._lines[node] = _Line(node, self._dialer, self)
         if channel not in line.heard:
-            await line.join(channel)
+            line.join(channel)
 
     def _forget(self, watch: Watch) -> None:
         watches = self._watches.get(watch.channel, [])
@@ -276,12 +284,7 @@ class Bells:
                 line.wanted.discard(watch.channel)
                 line.heard.discard(watch.channel)
                 if not self._closed:
-                    self._spawn(line.leave(watch.channel))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+                    line.leave(watch.channel)
 
     def _rung(self, channel: str, said: bytes = b"") -> None:
         for watch in tuple(self._watches.get(channel, ())):
@@ -334,9 +337,8 @@ class Bells:
             for line in tuple(self._lines.values()):
                 if line.node is not node and channel in line.wanted:
                     line.wanted.discard(channel)
-                    await line.leave(channel)
-            if channel in self._watches:
-                await self._place(channel)
+                    line.leave(channel)
+            self._place(channel)
         live = {id(node) for node in self._router.primaries}
         for node in [node for node in self._lines if id(node) not in live]:
             await self._lines.pop(node).close()

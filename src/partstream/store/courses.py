@@ -17,11 +17,12 @@ from functools import partial
 from typing import Any
 
 from partstream.errors import OutcomeUnknown, PartstreamError, StoreUnavailable
-from partstream.store.link import Argument, ignore
+from partstream.store.link import ignore
 from partstream.store.node import Node
 from partstream.store.replies import ASK, MOVED, PASSING
 from partstream.store.router import Router
 from partstream.store.slots import slot_of
+from partstream.store.wire import Argument
 
 _IN_THE_WAY = (ASK, OutcomeUnknown, StoreUnavailable, *PASSING)  # MOVED is an ASK
 """Failures that say something of the node, and not of the command."""

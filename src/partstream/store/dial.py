@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from redis.asyncio.connection import (
     Connection,
+    DefaultParser,
     SSLConnection,
     UnixDomainSocketConnection,
 )
@@ -227,9 +228,47 @@ def check_version(greeting: Greeting, address: Address) -> None:
         )
 
 
+def take_over(
+    connection: RedisConnection, protocol: asyncio.BaseProtocol
+) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+    """Have a protocol hear what comes on a connection from now on, instead of redis-py.
+
+    Returns:
+        The transport, and the protocol that was there: it has to be told of the end, for which
+        `hang_up` waits.
+
+    Raises:
+        StoreUnavailable: the server has hung up, or said what nobody asked for.
+    """
+    reader, writer = _streams(connection)
+    if reader is None or writer is None:
+        raise StoreUnavailable("the connection was closed")
+    transport = cast("asyncio.Transport", writer.transport)
+    ended = reader.at_eof() or reader.exception() is not None or transport.is_closing()
+    reader.feed_eof()  # now it is at its end, unless something lies in it
+    if ended or not reader.at_eof():
+        raise StoreUnavailable("Redis hung up when the connection had just been opened")
+    before = transport.get_protocol()
+    transport.set_protocol(protocol)
+    return transport, before
+
+
+def _streams(
+    connection: RedisConnection,
+) -> tuple[asyncio.StreamReader | None, asyncio.StreamWriter | None]:
+    """What redis-py reads and writes on. It keeps them to itself, so this is the one place that
+    reaches for them; a test says so when a newer redis-py calls them something else.
+    """
+    return connection._reader, connection._writer
+
+
+error_reply: Callable[[str], Exception] = DefaultParser.parse_error
+"""redis-py's exception for the text of an error reply."""
+
+
 async def hang_up(connection: RedisConnection) -> None:
     """Close a connection, whatever state it is in."""
-    writer = connection._writer  # redis-py forgets it without having waited for its end
+    _, writer = _streams(connection)  # redis-py forgets it without having waited for its end
     try:
         await connection.disconnect(nowait=True)
         if writer is not None and isinstance(connection, SSLConnection):

@@ -9,20 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import Any
 
-from hiredis import pack_command
-from redis.exceptions import RedisError
+from redis.exceptions import InvalidResponse, RedisError
 
 from partstream.errors import OutcomeUnknown, StoreUnavailable
 from partstream.store.dial import Identity, RedisConnection, hang_up
 from partstream.store.replies import is_reply
 from partstream.store.target import Address
-
-Argument: TypeAlias = bytes | str | int | float
-
-# Its stub takes only tuples of one.
-_pack = cast("Callable[[tuple[Argument, ...]], bytes]", pack_command)
+from partstream.store.wire import Argument, Wire
 
 
 class Link:
@@ -41,6 +36,9 @@ class Link:
         Args:
             timeout: seconds of silence after which a server that owes an answer is given up.
             on_end: called when the link is no more, and whether it was lost rather than closed.
+
+        Raises:
+            StoreUnavailable: the server has hung up already.
         """
         self.address = address
         self.lost = False
@@ -51,14 +49,9 @@ class Link:
         self._on_end = on_end
         self._closing = False
         self._pending: deque[tuple[asyncio.Future[Any], float]] = deque()
-        self._outbox: list[bytes] = []
-        self._work = asyncio.Event()
         self._hanging_up: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._tasks = [
-            self._loop.create_task(self._write(), name=f"link to {address}: write"),
-            self._loop.create_task(self._read(), name=f"link to {address}: read"),
-        ]
+        self._wire = Wire(connection, take=self._answered, end=self._lose)
         self._watchdog = self._loop.call_later(timeout / 8, self._watch)
 
     def submit(self, *command: Argument) -> asyncio.Future[Any]:
@@ -72,11 +65,9 @@ class Link:
         """
         if self.lost:
             raise StoreUnavailable(f"the connection to Redis at {self.address} is lost")
-        packed = _pack(command)
+        self._wire.send(command)
         future: asyncio.Future[Any] = self._loop.create_future()
         self._pending.append((future, self._loop.time()))
-        self._outbox.append(packed)
-        self._work.set()
         return future
 
     def submit_asking(self, *command: Argument) -> asyncio.Future[Any]:
@@ -88,42 +79,22 @@ class Link:
         """Drop the connection and fail whatever is unanswered."""
         self._closing = True
         self._lose("it was closed")
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._hanging_up is not None:
             await self._hanging_up
 
-    async def _write(self) -> None:
-        try:
-            while True:
-                await self._work.wait()
-                self._work.clear()
-                chunks, self._outbox = self._outbox, []
-                await self._connection.send_packed_command(chunks, check_health=False)
-        except (RedisError, OSError) as error:
-            self._lose(str(error))
-
-    async def _read(self) -> None:
-        read = self._connection.read_response
-        pending = self._pending
-        try:
-            while True:
-                error: RedisError | None = None
-                reply = None
-                try:
-                    reply = await read(disable_decoding=True, disconnect_on_error=False)
-                except RedisError as raised:
-                    if not is_reply(raised):
-                        raise
-                    error = raised
-                future, _ = pending.popleft()
-                if future.done():
-                    continue
-                if error is None:
-                    future.set_result(reply)
-                else:
-                    future.set_exception(error)
-        except (RedisError, OSError) as lost:
-            self._lose(str(lost))
+    def _answered(self, reply: Any) -> None:
+        is_error = isinstance(reply, RedisError)
+        if is_error and not is_reply(reply):
+            raise reply
+        if not self._pending:
+            raise InvalidResponse("an answer to nothing")
+        future, _ = self._pending.popleft()
+        if future.done():
+            return
+        if is_error:
+            future.set_exception(reply)
+        else:
+            future.set_result(reply)
 
     def _watch(self) -> None:
         """Give up on a server that has been silent for the timeout with an answer owing.
@@ -142,10 +113,7 @@ class Link:
             return
         self.lost = True
         self._watchdog.cancel()
-        current = asyncio.current_task()
-        for task in self._tasks:
-            if task is not current:
-                task.cancel()
+        self._wire.stop()
         text = f"the connection to Redis at {self.address} was lost: {why}"
         while self._pending:
             future, _ = self._pending.popleft()

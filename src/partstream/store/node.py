@@ -175,18 +175,17 @@ class Node:
         Args:
             purpose: what it is for, as `metrics.hooks` calls it.
         """
+        report = partial(self._report, purpose)
         connection = await self._dialer.dial(self.address)
         try:
             self.greeting = await greet(connection, self.address)
             identity = await identify(connection)
+            if self._closed:
+                raise StoreUnavailable(f"the connection to Redis at {self.address} was closed")
+            link = Link(connection, self.address, timeout=self._timeout, on_end=report)
         except BaseException:
             await hang_up(connection)
             raise
-        if self._closed:
-            await hang_up(connection)
-            raise StoreUnavailable(f"the connection to Redis at {self.address} was closed")
-        report = partial(self._report, purpose)
-        link = Link(connection, self.address, timeout=self._timeout, on_end=report)
         self._observer.link_opened(str(self.address), purpose)
         link.identity = identity
         # Not awaited: what is sent on this link comes after it, and a server that refuses

@@ -28,13 +28,14 @@ from partstream.store.bells import Bells
 from partstream.store.courses import Courses
 from partstream.store.dial import Dialer, Greeting, greet, hang_up
 from partstream.store.keys import Keys
-from partstream.store.link import Argument, Link
+from partstream.store.link import Link
 from partstream.store.node import Node, reload_scripts
 from partstream.store.replies import ASK, MOVED, PASSING, SCRIPT_MISSING, translate
 from partstream.store.router import Placement, Router
 from partstream.store.scripts import Script
 from partstream.store.slots import slot_of
 from partstream.store.target import Address, Target, parse_target, resolve_url
+from partstream.store.wire import Argument
 
 _logger = logging.getLogger(__name__)
 
