@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,8 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
+from partstream.gateway.codec import Struct
+from tests.gateway.gateways import request, response
+
+METADATA = 3
 SERVE = [str(Path(sys.executable).parent / "partstream"), "serve", "--listen", "127.0.0.1:0"]
 
 
@@ -31,6 +36,16 @@ def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     finally:
         process.kill()
         process.communicate()
+
+
+def ask(address: str, key: int, version: int, **values: object) -> Struct:
+    """Send a request and wait for its answer, without a client that would connect elsewhere."""
+    host, port = address.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(request(key, version, values))
+        with connection.makefile("rb") as answers:
+            (length,) = struct.unpack(">i", answers.read(4))
+            return response(key, version, answers.read(length))
 
 
 def test_one_command_is_a_broker(redis_url: str, namespace: str) -> None:
@@ -57,9 +72,9 @@ def test_one_command_is_a_broker(redis_url: str, namespace: str) -> None:
 def test_configs_by_kafkas_names(redis_url: str, namespace: str) -> None:
     options = ("--url", redis_url, "--namespace", namespace, "-X", "num.partitions=5")
     with serving(*options, "--advertised", "127.0.0.1:1", "--node-id", "42") as (_, address):
-        admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
-        told = admin.list_topics(timeout=10)
-        assert [(broker.id, broker.port) for broker in told.brokers.values()] == [(42, 1)]
+        told = ask(address, METADATA, 9, topics=[{"name": "t"}], allow_auto_topic_creation=True)
+        assert [(broker.node_id, broker.port) for broker in told.brokers] == [(42, 1)]
+        assert len(told.topics[0].partitions) == 5
 
 
 def test_what_is_refused_is_said_in_one_line() -> None:

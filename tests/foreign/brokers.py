@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from partstream.gateway.server import Gateway
-from tests.gateway.gateways import address, gateway
+from partstream.records import header
+from tests.foreign.kinds import ALL_CODECS
+from tests.gateway.gateways import Client, address, fetch, gateway
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,19 @@ async def broker(
         return
     async with gateway(url, namespace, **config) as running:
         yield Broker(address(running), running)
+
+
+async def codec_on_the_log(running: Broker, topic: str) -> str | None:
+    """The codec of the largest batch, which no client's answer tells.
+
+    A batch of one small record, which would not shrink, librdkafka leaves as it is.
+    """
+    if running.gateway is None:
+        return None
+    async with await Client.connect(running.gateway) as reader:
+        row = await fetch(reader, topic, 0)
+    heads = [header.parse(batch) for batch in header.batches(row.records)]
+    return ALL_CODECS[max(heads, key=lambda head: head.record_count).codec]
 
 
 class Serve(Protocol):

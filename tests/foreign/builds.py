@@ -61,10 +61,8 @@ def java_class(version: str, profile: str = "") -> tuple[str, ...]:
     """
     run, mvn = program("java", "Java"), program("mvn", "Maven")
     javac = program("javac", "a Java compiler")
-    pom, sources = HERE / "java/pom.xml", sorted((HERE / "java").glob("*.java"))
     profiles = profile or ("tools,streams" if version == NEWEST_JAVA else "")
-    if "streams" not in profiles:
-        sources = [source for source in sources if source.name not in _ON_STREAMS]
+    pom, sources = HERE / "java/pom.xml", _java_sources(version, profiles)
 
     def make(folder: Path) -> None:
         libs = folder / "libs"
@@ -93,6 +91,17 @@ NEWEST_JAVA = "4.3.0"
 _QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Xmx256m")
 """Java starts soon, and takes little."""
 _ON_STREAMS = {"Streams.java", "Tables.java"}
+_SINCE = {"CallsSince33.java": (3, 3), "CallsSince40.java": (4, 0)}
+"""What older versions of the clients do not compile."""
+
+
+def _java_sources(version: str, profiles: str) -> list[Path]:
+    """The sources of our client that this version has all classes for."""
+    has = tuple(map(int, version.split(".")))
+    left_out = {name for name, since in _SINCE.items() if has < since}
+    if "streams" not in profiles:
+        left_out |= _ON_STREAMS
+    return sorted(path for path in (HERE / "java").glob("*.java") if path.name not in left_out)
 
 
 @functools.cache

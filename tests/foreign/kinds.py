@@ -31,17 +31,35 @@ _JAVA = ("range", "roundrobin", "sticky", "cooperative-sticky")
 
 def _java(version: str, *assignors: str) -> Kind:
     command = functools.partial(builds.java, version)
-    return Kind(f"java-{version}", command, "java", assignors=(*_JAVA, *assignors))
+    name = f"java-{version}"
+    return Kind(name, command, "java", assignors=(*_JAVA, *assignors), lacks=_LACKS[name])
 
 
 _LIBRDKAFKA = ("range", "roundrobin", "cooperative-sticky")
 _LIBRDKAFKA_NEW = (*_LIBRDKAFKA, "consumer")
 _CODECS = ("python-snappy==0.7.3", "lz4==4.4.5", "zstandard==0.23.0", "cramjam==2.9.0")
+_FURTHER = frozenset(
+    {
+        *("internal", "unset_config", "offset_of", "elect", "reassignments", "log_dirs"),
+        *("producers", "states", "types", "committed_by", "delete_committed", "remove_member"),
+        "async_commit",
+    }
+)
+"""Calls that many clients lack. `async_commit`: only that of Java tells what became of it."""
 _LACKS: dict[str, frozenset[str]] = {
-    "confluent": frozenset({"delete_records"}),
-    "kafka_python": frozenset({"delete_records", "configs"}),
-    "aiokafka": frozenset({"delete_records", "configs", "delete_group"}),
+    "java-2.8.2": frozenset({"offset_of", "producers", "committed_by", "types"}),
+    "java-3.6.2": frozenset({"types"}),
+    "java-4.3.0": frozenset(),
+    "franz-go": frozenset({"async_commit"}),
+    "kafkajs": _FURTHER - {"reassignments"} | {"static"},
+    "confluent-kafka-2.0.2": _FURTHER - {"states"} | {"delete_records"},
+    "confluent-kafka-new": _FURTHER - {"states", "types", "unset_config", "offset_of", "elect"},
+    "kafka-python-2.0.2": _FURTHER | {"delete_records", "static"},
+    "kafka-python-new": frozenset({"internal", "async_commit"}),
+    "aiokafka-0.10.0": _FURTHER | {"delete_records", "delete_group"},
+    "aiokafka-new": _FURTHER | {"delete_group"},
 }
+"""By client: what it has no call for."""
 
 
 def _pythons(
@@ -52,16 +70,13 @@ def _pythons(
         (version, (f"{package}=={version}", *_CODECS), old),
         ("new", (), new),
     ):
-        lacks = _LACKS[module]
-        if (package, named) == ("kafka-python", "2.0.2"):
-            lacks |= {"static"}
         yield Kind(
             f"{package}-{named}",
             functools.partial(builds.python, module, *requirements),
             "python",
             assignors=assignors,
             partitioner="crc32" if module == "confluent" else "murmur2",
-            lacks=lacks,
+            lacks=_LACKS[f"{package}-{named}"],
         )
 
 
@@ -69,7 +84,7 @@ KINDS: tuple[Kind, ...] = (
     _java(builds.NEWEST_JAVA, "consumer"),
     _java("3.6.2"),
     _java("2.8.2"),
-    Kind("franz-go", builds.go, "go", assignors=_JAVA),
+    Kind("franz-go", builds.go, "go", assignors=_JAVA, lacks=_LACKS["franz-go"]),
     Kind(
         "kafkajs",
         builds.node,
@@ -77,7 +92,7 @@ KINDS: tuple[Kind, ...] = (
         codecs=("none", "gzip", "snappy", "lz4"),
         # Its only one, which no other client knows.
         assignors=("its own",),
-        lacks=frozenset({"static"}),
+        lacks=_LACKS["kafkajs"],
     ),
     *_pythons("confluent-kafka", "confluent", "2.0.2", old=_LIBRDKAFKA, new=_LIBRDKAFKA_NEW),
     *_pythons("kafka-python", "kafka_python", "2.0.2", old=_JAVA[:2], new=_JAVA),

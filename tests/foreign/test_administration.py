@@ -40,7 +40,6 @@ async def test_topics(client: Agent, serve: Serve, namespace: str) -> None:
         await until(gone, within=60, every=0.1)
 
 
-@pytest.mark.needs("configs")
 async def test_configs(client: Agent, serve: Serve, namespace: str) -> None:
     async with serve() as running:
         where = {"bootstrap": running.bootstrap, "topic": namespace}

@@ -97,3 +97,40 @@ async def test_a_pattern_finds_topics(
 
         await until(assigned, within=SOON, every=0.1)
         await group.leave("one")
+
+
+@pytest.mark.needs("async_commit")
+async def test_commits_that_nobody_waits_for(
+    client: Agent, kind: Kind, serve: Serve, namespace: str
+) -> None:
+    """As the OpenMessaging Benchmark's driver does it.
+
+    It writes with acks=all, and commits after each poll what that brought, while it polls on.
+    """
+    assignors = sorted({"range", kind.assignors[-1]})
+    async with serve(**QUICK) as running:
+        for assignor in assignors:
+            group = Watch(running.bootstrap, f"{namespace}-{assignor}", 4)
+            await group.create(client)
+            await client("write", member="writer", partitions=4, **group.where)
+            for member in ("one", "two"):
+                await group.join(client, member, assignor, commit="async")
+            await group.shared(2, 2)
+            before = sum(one["commits"] for one in (await group.seen()).values())
+
+            async def goes_on(group: Watch = group, before: int = before) -> bool:
+                seen = (await group.seen()).values()
+                return bool(sum(one["commits"] for one in seen) > before + 20)
+
+            await until(goes_on, within=SOON, every=0.1)
+            told = await client("written", member="writer")
+            assert told["refused"] == []
+            group.written = [str(number) for number, *_ in told["acked"]]
+            await group.all_read()
+
+            async def all_committed(group: Watch = group) -> bool:
+                return await group.committed(client) == len(group.written)
+
+            await until(all_committed, within=SOON, every=0.1)
+            await group.leave("one")
+            await group.leave("two")

@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 
 from partstream import partitioners
-from partstream.records import header
 from tests.foreign.agent import Agent, Failed
-from tests.foreign.brokers import Broker, Serve
-from tests.foreign.kinds import ALL_CODECS, Kind
-from tests.gateway.gateways import Client, fetch
+from tests.foreign.brokers import Serve, codec_on_the_log
+from tests.foreign.kinds import Kind
 
 pytestmark = pytest.mark.deadline(240)
 
@@ -32,19 +30,6 @@ def records() -> list[dict[str, Any]]:
         }
         for number in range(COUNT)
     ]
-
-
-async def codec_on_the_log(running: Broker, topic: str) -> str | None:
-    """The codec of the largest batch, which no client's answer tells.
-
-    A batch of one small record, which would not shrink, librdkafka leaves as it is.
-    """
-    if running.gateway is None:
-        return None
-    async with await Client.connect(running.gateway) as reader:
-        row = await fetch(reader, topic, 0)
-    heads = [header.parse(batch) for batch in header.batches(row.records)]
-    return ALL_CODECS[max(heads, key=lambda head: head.record_count).codec]
 
 
 async def test_each_codec(client: Agent, codec: str, serve: Serve, namespace: str) -> None:

@@ -18,13 +18,14 @@ pytestmark = [
     pytest.mark.xdist_group("foreign-tools"),
 ]
 
-TOPICS = "org.apache.kafka.tools.TopicCommand"
+PACKAGE = "org.apache.kafka.tools"
+TOPICS = f"{PACKAGE}.TopicCommand"
 CONFIGS = "kafka.admin.ConfigCommand"
-FEATURES = "org.apache.kafka.tools.FeatureCommand"
-GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
-OFFSETS = "org.apache.kafka.tools.GetOffsetShell"
-PRODUCE = "org.apache.kafka.tools.ConsoleProducer"
-CONSUME = "org.apache.kafka.tools.consumer.ConsoleConsumer"
+FEATURES = f"{PACKAGE}.FeatureCommand"
+GROUPS = f"{PACKAGE}.consumer.group.ConsumerGroupCommand"
+OFFSETS = f"{PACKAGE}.GetOffsetShell"
+PRODUCE = f"{PACKAGE}.ConsoleProducer"
+CONSUME = f"{PACKAGE}.consumer.ConsoleConsumer"
 
 
 class Tools:
@@ -159,9 +160,7 @@ async def test_console_groups_and_offsets(serve: Serve, namespace: str, tmp_path
         deletion = tmp_path / "deletion.json"
         rows = [{"topic": namespace, "partition": 0, "offset": 9}]
         deletion.write_text(json.dumps({"version": 1, "partitions": rows}))
-        cut = await tools(
-            "org.apache.kafka.tools.DeleteRecordsCommand", "--offset-json-file", str(deletion)
-        )
+        cut = await tools(f"{PACKAGE}.DeleteRecordsCommand", "--offset-json-file", str(deletion))
         assert f"partition: {namespace}-0\tlow_watermark: 9" in cut
         assert await tools(OFFSETS, *topic, "--time", "earliest") == f"{namespace}:0:9\n"
         deleted = await tools(GROUPS, "--delete", *group)
@@ -176,27 +175,68 @@ async def test_performance_tools_and_the_cluster(serve: Serve, namespace: str) -
         await tools(TOPICS, "--create", *topic, "--partitions", "2")
         sizes = ("--num-records", "2000", "--record-size", "100", "--throughput", "-1")
         sent = await tools(
-            *("org.apache.kafka.tools.ProducerPerformance", *topic, *sizes),
+            *(f"{PACKAGE}.ProducerPerformance", *topic, *sizes),
             *("--command-property", f"bootstrap.servers={running.bootstrap}"),
             server=False,
         )
         assert sent.startswith("2000 records sent, ")
-        read = await tools(
-            *("org.apache.kafka.tools.ConsumerPerformance", *topic, "--num-records", "2000")
-        )
+        read = await tools(*(f"{PACKAGE}.ConsumerPerformance", *topic, "--num-records", "2000"))
         assert int(read.splitlines()[-1].split(", ")[4]) >= 2000
-        apis = await tools("org.apache.kafka.tools.BrokerApiVersionsCommand")
+        there_and_back = ("--num-records", "20", "--producer-acks", "all", "--record-size", "10")
+        told = await tools(f"{PACKAGE}.EndToEndLatency", *topic, *there_and_back)
+        assert re.search(r"^Avg latency: [\d.]+ ms$", told, re.MULTILINE)
+        apis = await tools(f"{PACKAGE}.BrokerApiVersionsCommand")
         assert f"{running.bootstrap} (id: 1 rack: null isFenced: false) -> (" in apis
         assert "Produce(0): 0 to 13 [usable: 13]" in apis
         where = ("--bootstrap-server", running.bootstrap)
-        cluster = await tools(
-            "org.apache.kafka.tools.ClusterTool", "cluster-id", *where, server=False
-        )
+        cluster = await tools(f"{PACKAGE}.ClusterTool", "cluster-id", *where, server=False)
         assert re.fullmatch(r"Cluster ID: \S{22}\n", cluster)
-        dirs = await tools(
-            "org.apache.kafka.tools.LogDirsCommand", "--describe", "--topic-list", namespace
-        )
+        dirs = await tools(f"{PACKAGE}.LogDirsCommand", "--describe", "--topic-list", namespace)
         found = json.loads(dirs.splitlines()[-1])
         partitions = found["brokers"][0]["logDirs"][0]["partitions"]
         assert {row["partition"] for row in partitions} == {f"{namespace}-0", f"{namespace}-1"}
         assert sum(row["size"] for row in partitions) > 200_000
+
+
+async def test_kafkas_own_test_of_compatibility(serve: Serve, namespace: str) -> None:
+    """The program by which Kafka tests its clients on other versions of its brokers."""
+    async with serve() as running:
+        tools = Tools(running.bootstrap)
+        await tools(TOPICS, "--create", "--topic", namespace, "--partitions", "1")
+        supported = {
+            "offsets-for-times-supported": True,
+            "cluster-id-supported": True,
+            "expect-record-too-large-exception": False,
+            "create-topics-supported": True,
+            "describe-acls-supported": running.gateway is None,
+            "describe-configs-supported": True,
+            "idempotent-producer-supported": True,
+        }
+        told = await tools(
+            *(f"{PACKAGE}.ClientCompatibilityTest", "--topic", namespace),
+            *("--num-cluster-nodes", "1"),
+            *(word for name, value in supported.items() for word in (f"--{name}", str(value))),
+        )
+        assert told.splitlines()[-1] == "SUCCESS."
+
+
+async def test_what_is_not_there(serve: Serve, namespace: str, tmp_path: Path) -> None:
+    """Tools say so themselves, from the answer to ApiVersions."""
+    plan = tmp_path / "plan.json"
+    rows = [{"topic": namespace, "partition": 0, "replicas": [1]}]
+    plan.write_text(json.dumps({"version": 1, "partitions": rows}))
+    async with serve() as running:
+        if running.gateway is None:
+            pytest.skip("it is there in Kafka")
+        tools = Tools(running.bootstrap)
+        await tools(TOPICS, "--create", "--topic", namespace)
+        told = await tools(f"{PACKAGE}.MetadataQuorumCommand", "describe", "--status", fails=True)
+        assert "UnsupportedVersionException: The node does not support DESCRIBE_QUORUM" in told
+        told = await tools(f"{PACKAGE}.TransactionsCommand", "list", fails=True)
+        assert "The node does not support LIST_TRANSACTIONS" in told
+        told = await tools(
+            *(f"{PACKAGE}.reassign.ReassignPartitionsCommand", "--execute"),
+            *("--reassignment-json-file", str(plan)),
+            fails=True,
+        )
+        assert f"{namespace}-0: The node does not support ALTER_PARTITION_REASSIGNMENTS" in told

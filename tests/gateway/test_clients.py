@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 import time
 from typing import Any
 
@@ -176,29 +174,3 @@ async def test_aiokafka(redis_url: str, namespace: str, codec: str) -> None:
         seen = [await consumer.getone() for _ in range(COUNT)]
         await consumer.stop()
     assert [record.value for record in seen] == [b"v%d" % number for number in range(COUNT)]
-
-
-@pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
-async def test_kcat(redis_url: str, namespace: str) -> None:
-    def kcat(bootstrap: str, *arguments: str, stdin: str = "") -> str:
-        done = subprocess.run(
-            ["kcat", "-b", bootstrap, *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-        )
-        return done.stdout
-
-    lines = "".join(f"key:{number}\n" for number in range(COUNT))
-
-    def work(bootstrap: str) -> None:
-        kcat(bootstrap, "-P", "-t", "t", "-K", ":", "-z", "lz4", stdin=lines)
-        read = kcat(bootstrap, "-C", "-t", "t", "-K", ":", "-o", "beginning", "-e", "-q")
-        assert read == lines
-        assert "partition 0, leader 1" in kcat(bootstrap, "-L", "-t", "t")
-        assert kcat(bootstrap, "-Q", "-t", "t:0:-1").split()[-1] == str(COUNT)
-
-    async with gateway(redis_url, namespace) as running:
-        await asyncio.to_thread(work, address(running))

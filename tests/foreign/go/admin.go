@@ -48,7 +48,7 @@ func administer(ctx context.Context, a ask) (answer, error) {
 		err = errors.Join(err, told.Error())
 	case "groups":
 		var told kadm.ListedGroups
-		told, err = admin.ListGroups(ctx)
+		told, err = admin.ListGroupsByType(ctx, a.Types, a.States...)
 		return answer{"groups": told.Groups()}, err
 	case "group":
 		return group(ctx, admin, a.Group)
@@ -67,7 +67,7 @@ func administer(ctx context.Context, a ask) (answer, error) {
 		brokers, err = admin.ListBrokers(ctx)
 		return answer{"count": len(brokers)}, err
 	default:
-		err = errors.New("unknown: " + a.Do)
+		return further(ctx, admin, a)
 	}
 	return answer{}, err
 }

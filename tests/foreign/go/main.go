@@ -43,6 +43,11 @@ type ask struct {
 	Assignor   string            `json:"assignor"`
 	Instance   string            `json:"instance"`
 	SessionMs  int               `json:"session_ms"`
+	Groups     []string          `json:"groups"`
+	States     []string          `json:"states"`
+	Types      []string          `json:"types"`
+	Spec       string            `json:"spec"`
+	Internal   bool              `json:"internal"`
 }
 
 type record struct {

@@ -94,6 +94,8 @@ async function administer(admin, ask) {
         partitions: [{ partition: ask.partition, offset: String(ask.offset) }],
       })
       return {}
+    case 'reassignments':
+      return { count: (await admin.listPartitionReassignments({})).topics.length }
     case 'nodes':
       return { count: (await admin.describeCluster()).brokers.length }
     case 'offsets':

@@ -8,7 +8,9 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import admin as api  # the old one lacks some of it
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
@@ -158,6 +160,27 @@ class Calls(Members):
         wanted = {ask["topic"]: NewPartitions(ask["partitions"])}
         told = _with_admin(ask, lambda admin: admin.create_partitions(wanted))
         _raise(told.topic_errors[0][1])
+
+    def configs(self, ask: Ask) -> Ask:
+        """The topic's configs."""
+        resource = ConfigResource(ConfigResourceType.TOPIC, ask["topic"])
+        (told,) = _with_admin(ask, lambda admin: admin.describe_configs([resource]))
+        ((code, _, _, _, rows),) = told.resources
+        _raise(code)
+        return {"configs": {row[0]: row[1] for row in rows}}
+
+    def set_config(self, ask: Ask) -> None:
+        """Set one config, and by the old call reset all others."""
+        set_to = {ask["name"]: ask["value"]}
+        resource = ConfigResource(ConfigResourceType.TOPIC, ask["topic"], set_to)
+        (told,) = _with_admin(ask, lambda admin: admin.alter_configs([resource]))
+        ((code, *_),) = told.resources
+        _raise(code)
+
+    def delete_records(self, ask: Ask) -> None:
+        """Drop what stands before an offset."""
+        before = {where(ask): api.RecordsToDelete(ask["before"])}
+        _with_admin(ask, lambda admin: admin.delete_records(before))
 
     def groups(self, ask: Ask) -> Ask:
         """All groups."""

@@ -7,24 +7,14 @@ import threading
 import time
 from typing import Any
 
-from confluent_kafka import (
-    Consumer,
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    Producer,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import ConfigResource
-from confluent_kafka.cimpl import NewPartitions, NewTopic
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
+from tests.foreign.python.confluent_admin import Administration, name_of, where
 from tests.foreign.python.lines import (
     DEADLINE,
     Ask,
     Member,
     Members,
-    Refused,
     encoded,
     headers_of,
     serve,
@@ -36,17 +26,6 @@ def row_of(record: Any) -> Ask:
     """A record as it is told."""
     position = (record.partition(), record.offset(), record.timestamp()[1])
     return shown(position, record.key(), record.value(), record.headers())
-
-
-def where(ask: Ask, *more: Any) -> TopicPartition:
-    """The partition that a line speaks of."""
-    return TopicPartition(ask["topic"], ask["partition"], *more)
-
-
-def name_of(error: BaseException) -> str:
-    """The name of an error, as librdkafka has it."""
-    inner = error.args[0] if error.args else None
-    return str(inner.name()) if isinstance(inner, KafkaError) else type(error).__name__
 
 
 class ConfluentMember(Member):
@@ -137,7 +116,7 @@ class Writer(threading.Thread):
             self.refused.append((number, str(error)))
 
 
-class Calls(Members):
+class Calls(Administration, Members):
     """A method for each call."""
 
     def __init__(self) -> None:
@@ -210,84 +189,6 @@ class Calls(Members):
         (at,) = consumer.offsets_for_times([where(ask, ask["time"])], timeout=DEADLINE)
         consumer.close()
         return {"earliest": earliest, "latest": latest, "at": at.offset}
-
-    def create_topic(self, ask: Ask) -> None:
-        """A new topic."""
-        topic = NewTopic(ask["topic"], ask["partitions"], 1, config=ask["configs"])
-        _admin(ask).create_topics([topic])[ask["topic"]].result(DEADLINE)
-
-    def topic(self, ask: Ask) -> Ask:
-        """Its partitions and their leaders."""
-        topics = _admin(ask).list_topics(timeout=DEADLINE).topics
-        if ask["topic"] not in topics:
-            raise Refused("UNKNOWN_TOPIC_OR_PART")
-        partitions = topics[ask["topic"]].partitions
-        return {"partitions": len(partitions), "leaders": [p.leader for p in partitions.values()]}
-
-    def delete_topic(self, ask: Ask) -> None:
-        """Its end."""
-        _admin(ask).delete_topics([ask["topic"]])[ask["topic"]].result(DEADLINE)
-
-    def grow(self, ask: Ask) -> None:
-        """More partitions."""
-        wanted = NewPartitions(ask["topic"], ask["partitions"])
-        _admin(ask).create_partitions([wanted])[ask["topic"]].result(DEADLINE)
-
-    def configs(self, ask: Ask) -> Ask:
-        """The topic's configs."""
-        resource = ConfigResource("topic", ask["topic"])
-        (told,) = _admin(ask).describe_configs([resource]).values()
-        return {"configs": {name: row.value for name, row in told.result(DEADLINE).items()}}
-
-    def set_config(self, ask: Ask) -> None:
-        """Set one config, and by the old call reset all others."""
-        resource = ConfigResource("topic", ask["topic"], {ask["name"]: ask["value"]})
-        (told,) = _admin(ask).alter_configs([resource]).values()
-        told.result(DEADLINE)
-
-    def groups(self, ask: Ask) -> Ask:
-        """All groups."""
-        told = _admin(ask).list_consumer_groups().result(DEADLINE)
-        return {"groups": [one.group_id for one in told.valid]}
-
-    def group(self, ask: Ask) -> Ask:
-        """One group."""
-        (told,) = _admin(ask).describe_consumer_groups([ask["group"]]).values()
-        found = told.result(DEADLINE)
-        counts = [len(member.assignment.topic_partitions) for member in found.members]
-        assignor = found.partition_assignor
-        return {"state": found.state.name, "members": counts, "assignor": assignor}
-
-    def delete_group(self, ask: Ask) -> None:
-        """Its end."""
-        _admin(ask).delete_consumer_groups([ask["group"]])[ask["group"]].result(DEADLINE)
-
-    def committed(self, ask: Ask) -> Ask:
-        """What the group has committed."""
-        asked = ConsumerGroupTopicPartitions(ask["group"], [where(ask)])
-        (told,) = _admin(ask).list_consumer_group_offsets([asked]).values()
-        return {"offset": told.result(DEADLINE).topic_partitions[0].offset}
-
-    def set_committed(self, ask: Ask) -> None:
-        """Commit for a group."""
-        asked = ConsumerGroupTopicPartitions(ask["group"], [where(ask, ask["offset"])])
-        (told,) = _admin(ask).alter_consumer_group_offsets([asked]).values()
-        told.result(DEADLINE)
-
-    def nodes(self, ask: Ask) -> Ask:
-        """How many brokers there are."""
-        return {"count": len(_admin(ask).list_topics(timeout=DEADLINE).brokers)}
-
-
-_ADMINS: list[tuple[str, AdminClient]] = []
-"""The last one: what an admin was asked for is lost as soon as nobody holds it."""
-
-
-def _admin(ask: Ask) -> AdminClient:
-    if not _ADMINS or _ADMINS[0][0] != ask["bootstrap"]:
-        admin = AdminClient({"bootstrap.servers": ask["bootstrap"]})
-        _ADMINS[:] = [(ask["bootstrap"], admin)]
-    return _ADMINS[0][1]
 
 
 if __name__ == "__main__":

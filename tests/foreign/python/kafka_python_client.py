@@ -6,28 +6,25 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
-from kafka.admin import NewPartitions, NewTopic
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from kafka.errors import CommitFailedError, NoError
-from kafka.version import __version__
+from kafka.errors import CommitFailedError
 
+from tests.foreign.python.kafka_python_admin import OLD, Administration, settings, where
 from tests.foreign.python.lines import (
     DEADLINE,
     Ask,
     Member,
     Members,
-    Refused,
     encoded,
     headers_of,
     serve,
     shown,
 )
 
-OLD = __version__.startswith("2.0")
 ASSIGNORS = {
     "range": RangePartitionAssignor,
     "roundrobin": RoundRobinPartitionAssignor,
@@ -43,21 +40,6 @@ def row_of(record: Any) -> Ask:
     """A record as it is told."""
     position = (record.partition, record.offset, record.timestamp)
     return shown(position, record.key, record.value, record.headers)
-
-
-def where(ask: Ask) -> TopicPartition:
-    """The partition that a line speaks of."""
-    return TopicPartition(ask["topic"], ask["partition"])
-
-
-def offset_of(offset: int) -> OffsetAndMetadata:
-    """An offset to commit; older versions know no epoch."""
-    return OffsetAndMetadata(offset, "") if OLD else OffsetAndMetadata(offset, "", -1)
-
-
-def settings(ask: Ask) -> Ask:
-    """What every part of the client is given."""
-    return {"bootstrap_servers": ask["bootstrap"], "request_timeout_ms": 30_000}
 
 
 class KafkaPythonMember(Member):
@@ -116,7 +98,7 @@ def _listener(member: KafkaPythonMember) -> ConsumerRebalanceListener:
     return Listener()
 
 
-class Calls(Members):
+class Calls(Administration, Members):
     """A method for each call."""
 
     def __init__(self) -> None:
@@ -178,94 +160,6 @@ class Calls(Members):
         }
         consumer.close()
         return told
-
-    def create_topic(self, ask: Ask) -> None:
-        """A new topic."""
-        topic = NewTopic(ask["topic"], ask["partitions"], 1, topic_configs=ask["configs"])
-        _with_admin(ask, lambda admin: admin.create_topics([topic]))
-
-    def topic(self, ask: Ask) -> Ask:
-        """Its partitions and their leaders."""
-        told = _with_admin(ask, lambda admin: admin.describe_topics())
-        named = "topic" if OLD else "name"
-        found = [one for one in told if one[named] == ask["topic"]]
-        if not found:
-            raise Refused("UnknownTopicOrPartitionError")
-        partitions = found[0]["partitions"]
-        leader = "leader" if OLD else "leader_id"
-        return {"partitions": len(partitions), "leaders": [one[leader] for one in partitions]}
-
-    def delete_topic(self, ask: Ask) -> None:
-        """Its end."""
-        _with_admin(ask, lambda admin: admin.delete_topics([ask["topic"]]))
-
-    def grow(self, ask: Ask) -> None:
-        """More partitions."""
-        wanted = {ask["topic"]: NewPartitions(ask["partitions"])}
-        _with_admin(ask, lambda admin: admin.create_partitions(wanted))
-
-    def groups(self, ask: Ask) -> Ask:
-        """All groups."""
-        if OLD:
-            told = _with_admin(ask, lambda admin: admin.list_consumer_groups())
-            return {"groups": [name for name, _ in told]}
-        told = _with_admin(ask, lambda admin: admin.list_groups())
-        return {"groups": [one["group_id"] for one in told]}
-
-    def group(self, ask: Ask) -> Ask:
-        """One group."""
-        if OLD:
-            (found,) = _with_admin(
-                ask, lambda admin: admin.describe_consumer_groups([ask["group"]])
-            )
-            counts = [len(member.member_assignment.assignment) for member in found.members]
-            return {"state": found.state, "members": counts, "assignor": found.protocol}
-        told = _with_admin(ask, lambda admin: admin.describe_groups([ask["group"]]))[ask["group"]]
-        counts = [
-            sum(len(row["partitions"]) for row in one["member_assignment"]["assigned_partitions"])
-            for one in told["members"]
-        ]
-        return {
-            "state": told["group_state"],
-            "members": counts,
-            "assignor": told["protocol_data"],
-        }
-
-    def delete_group(self, ask: Ask) -> None:
-        """Its end."""
-        if OLD:
-            told = _with_admin(ask, lambda admin: admin.delete_consumer_groups([ask["group"]]))
-        else:
-            told = _with_admin(ask, lambda admin: admin.delete_groups([ask["group"]])).items()
-        ((_, error),) = told
-        if error not in (NoError, "OK"):
-            raise Refused(error if isinstance(error, str) else error.__name__)
-
-    def committed(self, ask: Ask) -> Ask:
-        """What the group has committed."""
-        consumer = KafkaConsumer(**settings(ask), group_id=ask["group"])
-        offset = consumer.committed(where(ask))
-        consumer.close()
-        return {"offset": offset}
-
-    def set_committed(self, ask: Ask) -> None:
-        """Commit for a group."""
-        consumer = KafkaConsumer(**settings(ask), group_id=ask["group"], enable_auto_commit=False)
-        consumer.assign([where(ask)])
-        consumer.commit({where(ask): offset_of(ask["offset"])})
-        consumer.close()
-
-    def nodes(self, ask: Ask) -> Ask:
-        """How many brokers there are."""
-        return {"count": len(_with_admin(ask, lambda admin: admin.describe_cluster())["brokers"])}
-
-
-def _with_admin(ask: Ask, call: Any) -> Any:
-    admin = KafkaAdminClient(**settings(ask))
-    try:
-        return call(admin)
-    finally:
-        admin.close()
 
 
 def name_of(error: BaseException) -> str:

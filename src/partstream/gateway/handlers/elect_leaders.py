@@ -5,7 +5,7 @@ Any gateway leads any partition, and which server of Redis does is its replicati
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from partstream.engine.partition import Topic
@@ -30,20 +30,23 @@ async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, An
         "replica_election_results": [
             {
                 "topic": asked.topic,
-                "partition_result": _rows(every.get(asked.topic), asked.partitions, bad),
+                "partition_result": _rows(asked, every.get(asked.topic), bad),
             }
             for asked in request.topic_partitions or ()
         ],
     }
 
 
-def _rows(topic: Topic | None, numbers: Iterable[int], bad: bool) -> list[Mapping[str, Any]]:
+def _rows(asked: Struct, topic: Topic | None, bad: bool) -> list[Mapping[str, Any]]:
     rows: list[Mapping[str, Any]] = []
-    for number in numbers:
+    for number in asked.partitions:
         code, message = ELECTION_NOT_NEEDED, "Leader election not needed for topic partition."
         if bad:
             code, message = INVALID_REQUEST, "Unknown election type."
-        elif topic is None or not 0 <= number < len(topic.partitions):
-            code, message = UNKNOWN_TOPIC_OR_PARTITION, "No such topic or partition exists."
+        elif topic is None:
+            code, message = UNKNOWN_TOPIC_OR_PARTITION, f"No such topic as {asked.topic}"
+        elif not 0 <= number < len(topic.partitions):
+            code = UNKNOWN_TOPIC_OR_PARTITION
+            message = f"No such partition as {asked.topic}-{number}"
         rows.append({"partition_id": number, "error_code": code, "error_message": message})
     return rows
