@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
+import struct
 import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import cast
 
 import pytest
+from hiredis import pack_command
 
 from partstream.embedded.sentinel import EmbeddedSentinel
 from partstream.embedded.server import EmbeddedServer
@@ -15,10 +22,17 @@ from partstream.errors import (
     PartstreamError,
     StoreUnavailable,
 )
+from partstream.store.scripts import Script
 from tests.engine.logs import Engine, batch, engine
 from tests.waiting import until
 
 pytestmark = pytest.mark.faults
+
+# Its stub takes only tuples of one.
+_pack = cast("Callable[[tuple[str | int, ...]], bytes]", pack_command)
+
+_BUSY = "local n = 0 for i = 1, 5e7 do n = n + i end return 1"
+"""A few tenths of a second."""
 
 
 def _calls(server: EmbeddedServer, command: str) -> int:
@@ -173,6 +187,68 @@ async def test_a_silent_replica_is_in_sync_no_more(fresh_sentinel: EmbeddedSenti
                 await own.log.barrier(partition).confirm(least_replicas=1)
         finally:
             await asyncio.to_thread(replica.resume)
+
+
+@pytest.mark.every_server
+async def test_where_a_replica_is_asked_for_one_has_to_confirm_however_silent(
+    fresh_server: EmbeddedServer,
+) -> None:
+    async with engine(
+        fresh_server.url, "ps", request_timeout_ms=1_000, replica_lag_time_max_ms=1_000
+    ) as own:
+        with closing(await _stand_in(fresh_server)):
+            await until(lambda: _confirms(own, "x"))  # it is silent, and in sync no more
+            fresh_server.command("CONFIG", "SET", "min-replicas-to-write", 1)
+            with pytest.raises(NotEnoughReplicasAfterAppend, match="0 of 1 replicas"):
+                await own.store.confirm("x")
+
+
+@pytest.mark.every_server
+async def test_a_replica_that_has_hung_up_is_waited_for_until_the_server_knows(
+    fresh_server: EmbeddedServer,
+) -> None:
+    """A primary that wakes, and was replaced, answers what had come before it notices."""
+    async with engine(fresh_server.url, "ps") as own:
+        await own.store.confirm("x")  # the script is known
+
+        async def counted() -> bool:
+            replica = await _stand_in(fresh_server)
+            return await asyncio.to_thread(_ask_while_it_hangs_up, fresh_server, replica) == 1
+
+        await until(counted)
+        await until(lambda: fresh_server.info("replication")["connected_slaves"] == "0")
+        await own.store.confirm("x")
+
+
+def _ask_while_it_hangs_up(server: EmbeddedServer, replica: socket.socket) -> int:
+    """How many replicas are in sync, by a server that was at work when one hung up.
+
+    0 if it was not at it yet: then it has heard of it.
+    """
+    barrier = ("EVALSHA", Script("store/barrier").sha, 1, "ps:{a}:barrier", 10)
+    with closing(socket.create_connection(server.address)) as asker:
+        asker.sendall(_pack(("EVAL", _BUSY, 0)) + _pack(barrier))
+        select.select([asker], [], [], 0.05)
+        replica.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        replica.close()
+        with asker.makefile("rb") as answers:
+            *_, token, in_sync = (answers.readline() for _ in range(5))
+    assert len(token) == 42, token
+    return int(in_sync[1:])
+
+
+async def _stand_in(server: EmbeddedServer) -> socket.socket:
+    """Somebody who follows a server like a replica, and then says nothing more."""
+    server.command("CONFIG", "SET", "repl-diskless-sync-delay", 0)
+    replica = socket.create_connection(server.address)
+    replica.sendall(b"PSYNC ? -1\r\n")
+
+    def followed() -> bool:
+        replica.sendall(b"REPLCONF ACK 0\r\n")
+        return "state=online" in server.info("replication").get("slave0", "")
+
+    await until(followed)
+    return replica
 
 
 async def test_a_failover_before_the_confirmation_is_noticed(
