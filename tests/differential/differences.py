@@ -56,6 +56,11 @@ _PARTITIONER = (
     "producers of the library agree on. It cannot be changed."
 )
 
+_SOONER = (
+    "While partitions change hands, members are told to send their next heartbeat sooner than "
+    "`group.consumer.heartbeat.interval.ms`."
+)
+
 _NO_CLUSTER_CONFIGS = (
     "`min.insync.replicas` of a topic has the source DEFAULT_CONFIG if it was not set. Kafka "
     "keeps its default as a config of the cluster (DYNAMIC_DEFAULT_BROKER_CONFIG); here no "
@@ -298,8 +303,22 @@ DELIBERATE: tuple[Difference, ...] = (
         "consumer_group_heartbeat/members_share",
         "heartbeat_interval",
         lambda kafka, ours: 0 < ours < kafka,
-        "While partitions change hands, members are told to send their next heartbeat sooner than "
-        "`group.consumer.heartbeat.interval.ms`.",
+        _SOONER,
+    ),
+    Difference(
+        "consumer_group_heartbeat/an_answer_that_was_lost",
+        "heartbeat_interval",
+        lambda kafka, ours: 0 < ours < kafka,
+        _SOONER,
+    ),
+    Difference(
+        "consumer_group_heartbeat/an_answer_that_was_lost",
+        "assignment",
+        lambda kafka, ours: kafka is None and bool(ours["topic_partitions"]),
+        "A member of a consumer group is told its new assignment with each heartbeat until it says "
+        "that it owns it; Kafka tells it once. librdkafka gives up an answer that takes longer than "
+        "the heartbeat interval, asks again in the same words, and would not hear of what it has to "
+        "give up before its `max.poll.interval.ms` is over.",
     ),
     Difference(
         "bodies/Fetch",

@@ -46,6 +46,40 @@ def listed(partitions: list[tuple[str, int]]) -> list[dict[str, Any]]:
     return [{"topic_id": topic, "partitions": numbers} for topic, numbers in topics.items()]
 
 
+async def test_an_assignment_is_told_until_the_member_says_that_it_has_it(
+    redis_url: str, namespace: str
+) -> None:
+    """librdkafka drops an answer that came late, and asks again in the same words."""
+    async with (
+        gateway(redis_url, namespace) as running,
+        await Client.connect(running) as one,
+        await Client.connect(running) as two,
+    ):
+        await create(one, "t", partitions=2)
+        epoch = (await join(one, "m1", "t")).member_epoch
+        assert (await beat(one, "m1", epoch)).assignment is None
+        waiting = (await join(two, "m2", "t")).member_epoch
+        kept = owned(await beat(one, "m1", epoch))
+        assert len(kept) == 1
+        assert owned(await beat(one, "m1", epoch)) == kept
+        async with await Client.connect(running) as another:
+            assert owned(await beat(another, "m1", epoch)) == kept
+        answer = await beat(one, "m1", epoch, topic_partitions=listed(kept))
+        assert answer.assignment is None
+        assert (await beat(one, "m1", answer.member_epoch)).assignment is None
+
+        # What is added in the same epoch, too: no epoch shows that it was missed.
+        async def given() -> list[tuple[str, int]]:
+            answer = await beat(two, "m2", waiting)
+            assert answer.member_epoch == waiting
+            return owned(answer) if answer.assignment else []
+
+        rest = await until(given)
+        assert owned(await beat(two, "m2", waiting)) == rest
+        assert (await beat(two, "m2", waiting, topic_partitions=listed(rest))).assignment is None
+        assert (await beat(two, "m2", waiting)).assignment is None
+
+
 async def test_two_members_share_a_topic(redis_url: str, namespace: str) -> None:
     async with (
         gateway(redis_url, namespace) as running,

@@ -70,6 +70,27 @@ async def members_share(s: Session) -> None:
 
 
 @scenario(API)
+async def an_answer_that_was_lost(s: Session) -> None:
+    topic = await s.topic("t", 4)
+    first = await _join(s, "member-1", subscribed_topic_names=[topic.name])
+    epoch = first["member_epoch"]
+    await _beat(s, "member-1", epoch, topic_partitions=first["assignment"]["topic_partitions"])
+    await _beat(s, "member-2", subscribed_topic_names=[topic.name])
+    told = await s.ask_until(
+        lambda one: one["assignment"] is not None,
+        API,
+        s.version,
+        group_id=s.name("g"),
+        member_id="member-1",
+        member_epoch=epoch,
+    )
+    # The same once more, as librdkafka asks when that answer came too late for it.
+    await _beat(s, "member-1", epoch)
+    kept = told["assignment"]["topic_partitions"]
+    await _beat(s, "member-1", epoch, topic_partitions=kept)
+
+
+@scenario(API)
 async def bad_requests(s: Session) -> None:
     topic = await s.topic("t")
     names: dict[str, Any] = {"subscribed_topic_names": [topic.name]}

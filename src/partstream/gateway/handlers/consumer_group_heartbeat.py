@@ -6,7 +6,7 @@ from __future__ import annotations
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from partstream.config.gateway import GatewayConfig
 from partstream.engine.groups import Heartbeat
@@ -25,6 +25,24 @@ from partstream.gateway.faults import INVALID_REQUEST, NONE, group_code_of
 from partstream.groups.assignors import DEFAULT_ASSIGNOR
 from partstream.groups.requests import JOIN
 from partstream.groups.rows import Partitions
+
+_NEVER = -1
+"""A version that no member's row has."""
+
+
+class _Told(NamedTuple):
+    """What a member was told on a connection, and what of that it has heard."""
+
+    epoch: int
+    version: int
+    """Of the last answer. What the member says that it owns follows from that."""
+    heard: int
+    """The version of an assignment that it certainly knows.
+
+    It has heard of a new one when it says that it owns that. Until then it is told with each
+    heartbeat: librdkafka drops an answer that takes longer than the heartbeat interval, and asks
+    again as if nothing could have been in it.
+    """
 
 
 async def handle(broker: Broker, call: Call, request: Struct) -> Mapping[str, Any]:
@@ -69,10 +87,16 @@ async def _beat(broker: Broker, call: Call, request: Struct) -> Heartbeat:
     owned = request.topic_partitions
     if owned is None and request.member_epoch == JOIN:
         raise InvalidRequest("TopicPartitions must be empty when (re-)joining.")
-    # What the member owns follows from the last answer that went to it on this connection.
+    owns: Partitions | None = None
+    if owned is not None:
+        owns = frozenset(
+            (topic.topic_id or "", index) for topic in owned for index in topic.partitions
+        )
     told = call.connection.memory
     key = (request.group_id, member_id)
-    epoch, version = told.get(key, (JOIN, None))
+    known: _Told | None = told.get(key)
+    if known is not None and known.epoch != request.member_epoch:
+        known = None
     beat = await broker.groups.heartbeat(
         request.group_id,
         member_id,
@@ -85,18 +109,31 @@ async def _beat(broker: Broker, call: Call, request: Struct) -> Heartbeat:
         subscribed_topics=request.subscribed_topic_names,
         subscribed_regex=request.subscribed_topic_regex,
         assignor=_assignor(broker.config, request),
-        owned=None
-        if owned is None
-        else [(topic.topic_id or "", number) for topic in owned for number in topic.partitions],
+        owned=owns,
         session_timeout_ms=config.group_consumer_session_timeout_ms,
         heartbeat_interval_ms=config.group_consumer_heartbeat_interval_ms,
-        seen=version if epoch == request.member_epoch else None,
+        seen=_seen(known, says=owns is not None),
     )
     if beat.member_epoch > JOIN:
-        told[key] = (beat.member_epoch, beat.version)
+        heard = beat.version
+        if known is not None and beat.assignment is not None and beat.assignment != owns:
+            heard = known.heard
+        told[key] = _Told(beat.member_epoch, beat.version, heard)
     else:
         told.pop(key, None)
     return beat
+
+
+def _seen(known: _Told | None, *, says: bool) -> int | None:
+    """What a heartbeat follows from, as the coordinator calls it.
+
+    Args:
+        known: None on a new connection: what was said on the one before may have been lost.
+        says: whether the member says what it owns.
+    """
+    if known is None:
+        return None if says else _NEVER
+    return known.version if says else known.heard
 
 
 def _assignor(config: GatewayConfig, request: Struct) -> str | None:
