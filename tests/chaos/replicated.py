@@ -91,7 +91,7 @@ class Cluster(Servers):
 
     async def do_kill_replica(self, blow: Blow) -> str:
         node = await asyncio.to_thread(self._chosen, blow)
-        replica = (await asyncio.to_thread(self._cluster.replicas_of, node))[0]
+        replica = await self._replica_of(node)
         await self.in_thread(replica.kill)
         await asyncio.sleep(blow.seconds)
         await self.in_thread(replica.start)
@@ -109,9 +109,22 @@ class Cluster(Servers):
         return f"{there} and back"
 
     async def _hand_over(self, node: ClusterNode) -> str:
-        replica = (await asyncio.to_thread(self._cluster.replicas_of, node))[0]
+        replica = await self._replica_of(node)
         await self.in_thread(self._cluster.failover, replica.index)
         return f"node {node.index} to {replica.index}"
+
+    async def _replica_of(self, node: ClusterNode) -> ClusterNode:
+        """A replica of a primary. That an old primary follows it now is heard late by those who
+        are asked, on a busy machine: after all agree on who serves which slots.
+        """
+        found: list[ClusterNode] = []
+
+        def known() -> bool:
+            found[:] = self._cluster.replicas_of(node)
+            return bool(found)
+
+        await until(known, f"a replica of node {node.index} to be known")
+        return found[0]
 
     async def do_promote_in_rebalance(self, blow: Blow) -> str:
         """A group changes hands while its members come and go (the crew sees to that)."""
