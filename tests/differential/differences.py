@@ -316,9 +316,9 @@ DELIBERATE: tuple[Difference, ...] = (
         "assignment",
         lambda kafka, ours: kafka is None and bool(ours["topic_partitions"]),
         "A member of a consumer group is told its new assignment with each heartbeat until it says "
-        "that it owns it; Kafka tells it once. librdkafka gives up an answer that takes longer than "
-        "the heartbeat interval, asks again in the same words, and would not hear of what it has to "
-        "give up before its `max.poll.interval.ms` is over.",
+        "that it owns it; Kafka tells it once. librdkafka gives up an answer that takes longer "
+        "than the heartbeat interval, asks again in the same words, and would not hear of what it "
+        "has to give up before its `max.poll.interval.ms` is over.",
     ),
     Difference(
         "bodies/Fetch",

@@ -40,8 +40,8 @@ answer is compared with Kafka's own. Besides, a leader is advice: any gateway se
 and any group, so NOT_LEADER_OR_FOLLOWER is never answered, nor is NOT_COORDINATOR but by a gateway
 that ends.
 
-- A client whose leader epoch is old is refused (FENCED_LEADER_EPOCH) only by Fetch, and only if
-  records that it may have read are gone; Kafka refuses any old epoch.
+- A client whose leader epoch is old is refused (FENCED_LEADER_EPOCH) by Fetch alone; Kafka refuses
+  it everywhere.
 - An empty group takes the type of whoever comes, and keeps its offsets. One that has members
   changes its type as in Kafka ([Clients](clients.md#from-classic-groups-to-kip-848)).
 """
