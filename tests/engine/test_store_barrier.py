@@ -7,7 +7,9 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Callable
 from contextlib import closing
+from typing import cast
 
 import pytest
 from hiredis import pack_command
@@ -25,6 +27,9 @@ from tests.engine.logs import Engine, batch, engine
 from tests.waiting import until
 
 pytestmark = pytest.mark.faults
+
+# Its stub takes only tuples of one.
+_pack = cast("Callable[[tuple[str | int, ...]], bytes]", pack_command)
 
 _BUSY = "local n = 0 for i = 1, 5e7 do n = n + i end return 1"
 """A few tenths of a second."""
@@ -222,7 +227,7 @@ def _ask_while_it_hangs_up(server: EmbeddedServer, replica: socket.socket) -> in
     """
     barrier = ("EVALSHA", Script("store/barrier").sha, 1, "ps:{a}:barrier", 10)
     with closing(socket.create_connection(server.address)) as asker:
-        asker.sendall(pack_command(("EVAL", _BUSY, 0)) + pack_command(barrier))
+        asker.sendall(_pack(("EVAL", _BUSY, 0)) + _pack(barrier))
         select.select([asker], [], [], 0.05)
         replica.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         replica.close()

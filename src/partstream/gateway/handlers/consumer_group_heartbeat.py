@@ -87,9 +87,11 @@ async def _beat(broker: Broker, call: Call, request: Struct) -> Heartbeat:
     owned = request.topic_partitions
     if owned is None and request.member_epoch == JOIN:
         raise InvalidRequest("TopicPartitions must be empty when (re-)joining.")
-    owns = owned and frozenset(
-        (topic.topic_id or "", number) for topic in owned for number in topic.partitions
-    )
+    owns: Partitions | None = None
+    if owned is not None:
+        owns = frozenset(
+            (topic.topic_id or "", index) for topic in owned for index in topic.partitions
+        )
     told = call.connection.memory
     key = (request.group_id, member_id)
     known: _Told | None = told.get(key)
@@ -113,8 +115,9 @@ async def _beat(broker: Broker, call: Call, request: Struct) -> Heartbeat:
         seen=_seen(known, says=owns is not None),
     )
     if beat.member_epoch > JOIN:
-        is_heard = known is None or beat.assignment is None or beat.assignment == owns
-        heard = beat.version if is_heard else known.heard
+        heard = beat.version
+        if known is not None and beat.assignment is not None and beat.assignment != owns:
+            heard = known.heard
         told[key] = _Told(beat.member_epoch, beat.version, heard)
     else:
         told.pop(key, None)

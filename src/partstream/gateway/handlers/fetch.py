@@ -104,52 +104,39 @@ def _want(topic: Topic | PartstreamError, asked: Asked, replica: int) -> Want | 
 
 async def _judge(broker: Broker, placed: Sequence[tuple[Partition, Asked, Got]]) -> None:
     """Find out what is wrong with where the client believes to be."""
-    doubtful = []
+    beyond = []
     for partition, asked, got in placed:
         if got.error is None:
             broker.epochs.saw(partition, got.leader_epoch)
-            is_old = asked.leader_epoch < got.leader_epoch
-            is_beyond = asked.leader_epoch == got.leader_epoch and asked.offset > got.log_end
-            if asked.leader_epoch >= 0 and (is_old or is_beyond):
-                doubtful.append((partition, asked, got))
+            if 0 <= asked.leader_epoch == got.leader_epoch and asked.offset > got.log_end:
+                beyond.append((partition, asked, got))
             else:
                 got.error = _misplaced(asked, got)
 
     async def judge(one: tuple[Partition, Asked, Got]) -> None:
         partition, asked, got = one
+        # What it has read may have been taken back, and nothing was written since. Told so by the
+        # epoch, the client goes back to where the histories part; else to the log's beginning, or
+        # its end.
         try:
-            is_there = await _is_there(broker, partition, asked, got)
-        except PartstreamError as error:
-            got.error = error
-        else:
-            got.error = _misplaced(asked, got) if is_there else FencedLeaderEpoch()
+            epoch = await broker.log.begin_epoch(partition)
+        except PartstreamError:
+            got.error = FencedLeaderEpoch()  # it asks again
+            return
+        broker.epochs.saw(partition, epoch)
+        got.error = FencedLeaderEpoch() if epoch > asked.leader_epoch else _misplaced(asked, got)
 
-    await side_by_side(judge, doubtful)
-
-
-async def _is_there(broker: Broker, partition: Partition, asked: Asked, got: Got) -> bool:
-    """Whether what the client has read is still there, for all that is known."""
-    if asked.leader_epoch < got.leader_epoch:
-        # Kafka refuses any old epoch. Here a client may go on if all that it has read is still
-        # there: that its epoch is old means nothing then.
-        end = await broker.log.epoch_end(partition, asked.leader_epoch)
-        if not 0 <= asked.offset <= end.end_offset:
-            return False
-    if asked.offset <= got.log_end:
-        return True
-    # It may have been taken back, and nothing was written since. Told so by the epoch, the client
-    # goes back to where the histories part; else to the log's beginning, or its end.
-    try:
-        epoch = await broker.log.begin_epoch(partition)
-    except PartstreamError:
-        return False  # it asks again
-    broker.epochs.saw(partition, epoch)
-    return epoch <= asked.leader_epoch
+    await side_by_side(judge, beyond)
 
 
 def _misplaced(asked: Asked, got: Got) -> PartstreamError | None:
     if asked.leader_epoch > got.leader_epoch:
         return UnknownLeaderEpoch()
+    if 0 <= asked.leader_epoch < got.leader_epoch:
+        # Though all that it has read may be there: records of an epoch that librdkafka has not
+        # heard of, read while it asks where its own ends, look to it as if they were taken back.
+        # It then goes to that end, past all that its user has not been given yet.
+        return FencedLeaderEpoch()
     if not got.log_start <= asked.offset <= got.log_end:
         return OffsetOutOfRange()
     return None
