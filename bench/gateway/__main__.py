@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import statistics
 import uuid
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -29,15 +31,22 @@ Figures = dict[str, float]
 
 def throughput(broker: Broker, records: int) -> Figures:
     """Records a second: librdkafka, and Kafka's own tools where they are."""
-    name = _topic(broker)
-    produced = in_own_process(librdkafka.produce, broker.address, name, records)
-    consumed = in_own_process(librdkafka.consume, broker.address, name, records)
-    figures = {"librdkafka produce, /s": produced, "librdkafka consume, /s": consumed}
+    figures: Figures = {}
+
+    def measure(what: str, job: Callable[..., float], topic: str) -> None:
+        before = broker.processor_seconds()
+        figures[f"{what}, /s"] = job(broker.address, topic, records)
+        after = broker.processor_seconds()
+        if before is not None and after is not None:
+            figures[f"{what}, broker's CPU, s/million"] = (after - before) / records * 1e6
+
+    topic = _topic(broker)
+    measure("librdkafka produce", partial(in_own_process, librdkafka.produce), topic)
+    measure("librdkafka consume", partial(in_own_process, librdkafka.consume), topic)
     if kafka.available():
-        name = _topic(broker)
-        java = (broker.address, name, records)
-        figures["Java produce, /s"] = kafka.producer_performance(*java)
-        figures["Java consume, /s"] = kafka.consumer_performance(*java)
+        topic = _topic(broker)
+        measure("Java produce", kafka.producer_performance, topic)
+        measure("Java consume", kafka.consumer_performance, topic)
     return figures
 
 
