@@ -100,6 +100,14 @@ async def _poll(seat: Seat, offset: int, budget: int = 1_000) -> Got:
     return got
 
 
+async def _reads_on(seat: Seat, log: Log) -> None:
+    """Read the first four of six batches, in two Fetches: the last two are read ahead."""
+    for _ in range(6):
+        log.append(500)
+    await _poll(seat, 0)
+    await _poll(seat, 2)
+
+
 async def test_who_waits_is_handed_what_lands(seat: Seat, log: Log) -> None:
     offset = 0
     assert not (await _poll(seat, 0)).batches
@@ -155,10 +163,7 @@ async def test_no_more_is_handed_than_an_answer_should_hold(seat: Seat, log: Log
 
 
 async def test_a_client_that_reads_on_finds_it_read(seat: Seat, log: Log, room: Unsent) -> None:
-    for _ in range(6):
-        log.append(500)
-    await _poll(seat, 0)
-    await _poll(seat, 2)
+    await _reads_on(seat, log)
     assert room.held == 1_000, "the next bytes count"
     await asyncio.sleep(0.01)  # as long as the client works on what it has
     reads = log.reads
@@ -185,10 +190,7 @@ async def test_what_nobody_asks_for_soon_is_thrown_away(
     seat: Seat, log: Log, room: Unsent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ahead, "_KEPT_S", 0.01)
-    for _ in range(6):
-        log.append(500)
-    await _poll(seat, 0)
-    await _poll(seat, 2)
+    await _reads_on(seat, log)
     await until(lambda: not room.held)
     reads = log.reads
     assert len((await seat.read(4, 1_000, _now)).batches) == 2
@@ -196,20 +198,14 @@ async def test_what_nobody_asks_for_soon_is_thrown_away(
 
 
 async def test_who_goes_elsewhere_does_not_get_what_was_read_ahead(seat: Seat, log: Log) -> None:
-    for _ in range(6):
-        log.append(500)
-    await _poll(seat, 0)
-    await _poll(seat, 2)
+    await _reads_on(seat, log)
     assert [batch.base_offset for batch in (await _poll(seat, 1)).batches] == [1, 2]
 
 
 async def test_a_seat_that_is_closed_gives_its_room_back(
     seat: Seat, log: Log, room: Unsent
 ) -> None:
-    for _ in range(6):
-        log.append(500)
-    await _poll(seat, 0)
-    await _poll(seat, 2)
+    await _reads_on(seat, log)
     seat.close()
     assert room.held == 0
 
