@@ -161,8 +161,9 @@ class Member:
         self._manner = client.manner
         self.over = Event()
         self._commits = 0
-        self._read: dict[int, int] = {}
-        """Partition -> the offset after what was read last."""
+        self._read: dict[int, TopicPartition] = {}
+        """Partition -> the place after what was read last. It has the epoch of that, without which
+        nobody who goes on from there could tell that it was taken back."""
         self._next: dict[int, int] = {}
         """Partition -> the offset to come, if that is known."""
         self._noted: tuple[int, list[int]] = (-1, [])
@@ -227,7 +228,9 @@ class Member:
         if offset < self._next.get(partition, 0):
             journal.write(Rewound(at, self._name, partition, offset))
         journal.write(Read(at, self._name, partition, offset, [value.decode()]))
-        self._read[partition] = self._next[partition] = offset + 1
+        self._next[partition] = offset + 1
+        epoch = message.leader_epoch()
+        self._read[partition] = TopicPartition(TOPIC, partition, offset + 1, leader_epoch=epoch)
 
     def _note_ownership(self) -> None:
         """What it owns in which generation. It gives partitions up before it takes part in the
@@ -250,7 +253,7 @@ class Member:
             return
         self._commits += 1
         number, at = self._commits, now()
-        offsets = [TopicPartition(TOPIC, index, at) for index, at in self._read.items()]
+        offsets = list(self._read.values())
         journal = self._stage.journal
         journal.write(
             *(CommitBegun(at, self._name, number, row.partition, row.offset) for row in offsets)
