@@ -29,6 +29,15 @@ _ASKED_S = 1.0
 blow adds it is less than the shortest delivery timeout."""
 
 
+def _kept(plan: Plan) -> dict[str, str | int]:
+    """What makes a server come back with all that it had."""
+    return {
+        "appendonly": "yes",
+        "appendfsync": plan.fsync,
+        "auto-aof-rewrite-percentage": 0,
+    }
+
+
 class Cluster(Servers):
     """Three primaries with a replica each, which keep their data over restarts."""
 
@@ -42,12 +51,7 @@ class Cluster(Servers):
             binary=binary,
             aclfile=entry.aclfile,
             tls=entry.tls,
-            config={
-                "appendonly": "yes",
-                "appendfsync": plan.fsync,
-                "auto-aof-rewrite-percentage": 0,
-                **self.settings,
-            },
+            config={**_kept(plan), **self.settings},
         )
 
     async def __aenter__(self) -> Self:
@@ -239,18 +243,22 @@ class Cluster(Servers):
 
 
 class Sentinel(Servers):
-    """A primary and a replica in memory, and three Sentinels.
+    """A primary and a replica, and three Sentinels.
 
     A primary that was replaced learns of it late from Sentinels, and would take writes until then:
     min-replicas-to-write keeps it from that. With two replicas it would not be enough: for a moment
-    one of them still follows the old primary, and confirms what the new one never gets.
+    one of them still follows the old primary, and confirms what the new one never gets. One that
+    was killed is back before Sentinels have told it that it is a replica now, and may be made the
+    primary anew: so it needs its append-only file.
     """
 
     def __init__(self, plan: Plan, binary: Path | None, entry: Entry) -> None:
         self.entry = entry
         entry.keeps_authority = True
         self._sentinel = EmbeddedSentinel(
-            binary=binary, tls=entry.tls, config={"min-replicas-to-write": 1, **entry.settings}
+            binary=binary,
+            tls=entry.tls,
+            config={**_kept(plan), "min-replicas-to-write": 1, **entry.settings},
         )
 
     async def __aenter__(self) -> Self:
