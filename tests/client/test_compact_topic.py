@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import threading
 from typing import Any
 
@@ -13,6 +12,7 @@ import partstream
 from partstream import aio
 from partstream.errors import ClosedClient
 from partstream.model import CompactionProgress
+from tests.client.interrupting import Interrupt
 from tests.engine.compacting import updates
 from tests.engine.logs import engine
 
@@ -57,30 +57,16 @@ async def test_who_gives_up_lets_others_go_on(redis_url: str, namespace: str, cl
 
 def test_an_interrupt_lets_others_go_on(redis_url: str, namespace: str) -> None:
     asyncio.run(_history(redis_url, namespace))
-    waiting = threading.main_thread().ident
-    assert waiting is not None
-    heard, gave_up = threading.Event(), threading.Event()
+    gave_up = threading.Event()
 
-    def once(*_: object) -> None:
-        if not heard.is_set():
-            heard.set()
-            raise KeyboardInterrupt
-
-    def interrupt(*_: object) -> None:
-        while not heard.is_set():
-            # One that comes just before the thread falls asleep does not wake it.
-            signal.pthread_kill(waiting, signal.SIGINT)
-            heard.wait(0.05)
+    def interrupted(*_: object) -> None:
+        interrupt.send()
         assert gave_up.wait(30)  # or the cleaning could be done before it is cancelled
 
-    before = signal.signal(signal.SIGINT, once)
-    try:
-        with partstream.Admin(redis_url, namespace=namespace) as admin:
-            with pytest.raises(KeyboardInterrupt):
-                admin.compact_topic("t", on_progress=interrupt)
-            gave_up.set()
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with Interrupt() as interrupt, partstream.Admin(redis_url, namespace=namespace) as admin:
+        with pytest.raises(KeyboardInterrupt):
+            admin.compact_topic("t", on_progress=interrupted)
+        gave_up.set()
     with partstream.Admin(redis_url, namespace=namespace) as admin:
         assert admin.compact_topic("t")[0] is not None
 

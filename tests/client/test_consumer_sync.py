@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ from partstream.errors import (
 from partstream.model import OffsetAndMetadata, OffsetAndTimestamp, Record, TopicPartition
 from partstream.sync.consumer import Consumer
 from tests.client.consuming import offsets, source, tp, tps, values
+from tests.client.interrupting import Interrupt
 
 Names = frozenset[TopicPartition]
 
@@ -303,10 +303,11 @@ def test_an_interrupt_leaves_it_usable(redis_url: str, namespace: str) -> None:
     with consumer(redis_url, namespace) as reader:
         reader.assign(tp())
         for _ in range(3):
-            timer = from_another_thread(lambda: os.kill(os.getpid(), signal.SIGINT), 0.1)
-            with pytest.raises(KeyboardInterrupt):
-                reader.poll(timeout=None)
-            timer.join()
+            with Interrupt() as interrupt:
+                timer = from_another_thread(interrupt.send, 0.1)
+                with pytest.raises(KeyboardInterrupt):
+                    reader.poll(timeout=None)
+                timer.join()
             assert reader.poll() == []
         put(redis_url, namespace, "a")
         assert values(take(reader, 1)) == ["a"]
