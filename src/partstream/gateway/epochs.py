@@ -20,6 +20,8 @@ from partstream.errors import (
 )
 
 _FRESH_S = 1.0
+_PATIENCE_S = 1.0
+"""So long Metadata is held up: the leaders that it tells of are worth more than their epochs."""
 UNKNOWN = -1
 
 
@@ -34,7 +36,10 @@ class Epochs:
         """Grows whenever an epoch turns out to be another."""
 
     async def of(self, topic: Topic) -> list[int]:
-        """The epochs of a topic's partitions; -1 for one that cannot be asked now."""
+        """The epochs of a topic's partitions; -1 for one that cannot be asked now.
+
+        Where Redis takes its time, they are as they were last known.
+        """
         now = asyncio.get_running_loop().time()
         known = self._known.get(topic.id)
         if known is not None and now < known[0] and len(known[1]) == len(topic.partitions):
@@ -46,7 +51,10 @@ class Epochs:
             self._looking[key] = looking
             looking.add_done_callback(lambda _: self._looking.pop(key, None))
         # Not `await looking`: who hangs up must not end it for the others.
-        await asyncio.wait((looking,))
+        done, _ = await asyncio.wait((looking,), timeout=_PATIENCE_S)
+        if not done:
+            count = len(topic.partitions)
+            return known[1] if known and len(known[1]) == count else [UNKNOWN] * count
         if looking.cancelled():
             raise ClosedClient("the gateway was closed meanwhile")
         return looking.result()

@@ -13,8 +13,10 @@ from partstream.config.topic import TopicConfig
 from partstream.engine.log import Log
 from partstream.engine.partition import Partition, Topic, decode_topic, encode_topic
 from partstream.errors import ClosedClient, StoreUnavailable
+from partstream.gateway import epochs as epochs_module
 from partstream.gateway.epochs import Epochs
 from partstream.store.keys import Keys
+from tests.waiting import until
 
 COUNT = 3
 
@@ -75,6 +77,22 @@ async def test_partitions_that_cannot_be_asked() -> None:
     asked.fails = True
     asked.answers.set()
     assert await epochs.of(topic()) == [-1] * COUNT
+
+
+async def test_nobody_waits_long_for_a_server_that_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(epochs_module, "_PATIENCE_S", 0.01)
+    asked, epochs = made()
+    assert await epochs.of(topic()) == [-1] * COUNT
+    asked.answers.set()
+    await until(lambda: epochs._known)
+    assert await epochs.of(topic()) == [10, 11, 12]
+    monkeypatch.setattr(epochs_module, "_FRESH_S", 0.0)
+    epochs._known["id"] = (0.0, [7, 8, 9])
+    asked.answers.clear()
+    assert await epochs.of(topic()) == [7, 8, 9]
+    await epochs.close()
 
 
 async def test_who_still_waits_at_the_end_is_told() -> None:
