@@ -19,46 +19,24 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import rows
+from bench.members import BellMember
 from bench.mixed_groups import ClassicMember
 from partstream.embedded.server import EmbeddedServer
 from partstream.engine.groups import ConsumerGroups
 from partstream.engine.topics import Topics
-from partstream.groups.rows import TopicIdPartition
-from partstream.store.bells import Watch
 from partstream.store.store import Store
 
 GROUP = "bench"
 SESSION_MS = 45_000
 
 
-class Member:
+class Member(BellMember):
     """A member that heartbeats when its bell rings, and lets go at once of what it is told to."""
 
     def __init__(self, groups: ConsumerGroups, store: Store, number: int) -> None:
-        self.id = f"member-{number:04}"
-        self.epoch, self.version = 0, 0
-        self.owned: frozenset[TopicIdPartition] = frozenset()
-        self.beats = 0
-        self._groups, self._store = groups, store
-        self._rung = asyncio.Event()
-        self._watch: Watch | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    async def listen(self) -> None:
-        channel = self._groups.bell_channel(GROUP, self.id)
-        self._watch = await self._store.bells.watch(channel, self._rung.set)
-
-    def start(self) -> None:
-        self._rung.set()
-        self._task = asyncio.create_task(self._live())
-
-    async def stop(self) -> None:
-        """As a crash: nobody is told."""
-        if self._watch is not None:
-            self._watch.cancel()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        super().__init__(groups, store, GROUP, f"member-{number:04}")
+        self.epoch = 0
+        self._rung.set()  # its first heartbeat is its join
 
     async def leave(self) -> None:
         await self.stop()

@@ -6,11 +6,10 @@ from __future__ import annotations
 import asyncio
 import struct
 
+from bench.members import BellMember
 from partstream.engine.groups import ConsumerGroups
 from partstream.groups.classic_events import NONE, Join, Sync
 from partstream.groups.classic_protocol import CONSUMER, assigned_partitions
-from partstream.groups.rows import TopicIdPartition
-from partstream.store.bells import Watch
 from partstream.store.store import Store
 
 _PROTOCOL = "cooperative-sticky"
@@ -18,39 +17,14 @@ _HEARTBEAT_S = 0.1
 """Three seconds as a rule: what is measured is not how long clients wait. A bell shortens it."""
 
 
-class ClassicMember:
+class ClassicMember(BellMember):
     """A member that joins again when it is told to, and keeps meanwhile what it may."""
 
     def __init__(
         self, groups: ConsumerGroups, store: Store, group_id: str, number: int, topic_id: str
     ) -> None:
-        self.id = f"classic-{number:04}"
-        self.version = 0
-        """The generation that it is at."""
-        self.owned: frozenset[TopicIdPartition] = frozenset()
-        self.beats = 0
-        self._groups, self._store, self._group = groups, store, group_id
+        super().__init__(groups, store, group_id, f"classic-{number:04}")
         self._topic_id = topic_id
-        self._rung = asyncio.Event()
-        self._watch: Watch | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    async def listen(self) -> None:
-        """Hear when there may be news."""
-        channel = self._groups.bell_channel(self._group, self.id)
-        self._watch = await self._store.bells.watch(channel, self._rung.set)
-
-    def start(self) -> None:
-        """Join, and live on."""
-        self._task = asyncio.create_task(self._live())
-
-    async def stop(self) -> None:
-        """As a crash: nobody is told."""
-        if self._watch is not None:
-            self._watch.cancel()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def beat(self) -> bool:
         """One heartbeat; whether the member is to join again."""

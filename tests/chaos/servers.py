@@ -12,6 +12,7 @@ import random
 import re
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +33,7 @@ _REBOOT_S = 1.0
 """A machine is away for longer. Two losses within one second may look like none: see ADR 0011."""
 
 
-class Servers:
+class Servers(ABC):
     """What all topologies have in common. Methods named after a fault make it happen."""
 
     url: str
@@ -42,25 +43,27 @@ class Servers:
     entry: Entry
     """Who gets in."""
 
+    @abstractmethod
     def processes(self) -> list[ServerProcess]:
         """Every server process."""
-        raise NotImplementedError
 
     def stores(self) -> list[ServerProcess]:
         """Those that hold data."""
         return self.processes()
 
+    @abstractmethod
     def primaries(self) -> list[ServerProcess]:
         """Those that take writes now."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def __aenter__(self) -> Self:
-        raise NotImplementedError
+        """Start them."""
 
+    @abstractmethod
     async def __aexit__(self, *_: object) -> None:
-        raise NotImplementedError
+        """End them."""
 
-    def filled(self) -> None:
+    def filled(self) -> None:  # noqa: B027 (most have nothing to remember then)
         """The topic and the group are there."""
 
     async def strike(self, blow: Blow) -> str:

@@ -42,6 +42,8 @@ that ends.
 
 - What is set for a group (`consumer.session.timeout.ms`, ...) was within the bounds of the gateway
   that took it, and holds as it is at one with other bounds. Kafka's brokers bring it within theirs.
+- Who reads through a backlog is read ahead for: what DeleteRecords, or retention, took away less
+  than a second ago may still be handed out. Kafka hands out none of it.
 - An empty group takes the type of whoever comes, and keeps its offsets. One that has members
   changes its type as in Kafka ([Clients](clients.md#from-classic-groups-to-kip-848)).
 """
