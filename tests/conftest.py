@@ -16,6 +16,7 @@ import pytest
 from partstream.embedded.cluster import EmbeddedCluster
 from partstream.embedded.sentinel import EmbeddedSentinel
 from partstream.embedded.server import EmbeddedServer
+from tests.loops import connections_left, watch_loops
 from tests.servers.pool import Pool, Server
 from tests.servers.targets import Target, find_targets
 from tests.servers.tls import TlsServer, tls_server
@@ -41,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
         # A shell starts background jobs so, and their children inherit it: tests that interrupt
         # themselves or a child would wait for ever.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    watch_loops()
     config.stash[TARGETS] = find_targets(config.getoption("--server"))
 
 
@@ -116,6 +118,15 @@ async def _no_tasks_left() -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError(f"left running: {left}")
+
+
+@pytest.fixture(autouse=True)
+def _no_connections_left() -> Iterator[None]:
+    """No event loop of a test is closed with connections open, of whatever thread it is."""
+    connections_left()
+    yield
+    left = connections_left()
+    assert not left, f"left open: {left}"
 
 
 # Servers.
