@@ -484,6 +484,39 @@ async def test_offsets_by_place_and_time(redis_url: str, namespace: str) -> None
         assert await offset(3_001) == (0, -1, -1)
 
 
+async def test_the_epoch_of_the_first_record_stays_when_others_begin(
+    redis_url: str, namespace: str
+) -> None:
+    """librdkafka reads all of a log again if it is told of another one later."""
+    async with gateway(redis_url, namespace) as running, await Client.connect(running) as client:
+        await create(client, "t")
+        (partition,) = (await running.broker.topics.get("t")).partitions
+        store, log = running.broker.store, running.broker.log
+
+        async def epoch(timestamp: int) -> int:
+            topics = [{"name": "t", "partitions": [{"partition_index": 0, "timestamp": timestamp}]}]
+            (row,) = (await client.ask(2, 11, topics=topics)).topics[0].partitions
+            found: int = row.leader_epoch
+            return found
+
+        async def another_history() -> int:
+            key = partition.keys.state
+            await store.execute("HSET", key, "token", "another", key=key)
+            return await log.begin_epoch(partition)
+
+        first = await another_history()
+        assert [await epoch(place) for place in (-1, -2, -4)] == [first] * 3
+        for _ in range(3):
+            await produce(client, "t", batch(b"v"))
+        second = await another_history()
+        await produce(client, "t", batch(b"v"))
+        assert [await epoch(place) for place in (-1, -2, -4)] == [second, first, first]
+        await log.delete_records(partition, 2)
+        assert [await epoch(place) for place in (-1, -2, -4)] == [second, first, first]
+        await log.delete_records(partition, 3)
+        assert [await epoch(place) for place in (-1, -2, -4)] == [second] * 3
+
+
 async def test_every_producer_gets_an_id_of_its_own(redis_url: str, namespace: str) -> None:
     async with gateway(redis_url, namespace) as running, await Client.connect(running) as client:
         ids = set()

@@ -72,6 +72,8 @@ class History(NamedTuple):
     """Each with its first offset, in order."""
     end: int
     """The end of the log."""
+    start: int = 0
+    """The start of it."""
 
     @property
     def leader_epoch(self) -> int:
@@ -82,6 +84,15 @@ class History(NamedTuple):
     def newest_start(self) -> int:
         """Where the newest epoch begins."""
         return self.epochs[-1][1] if self.epochs else 0
+
+    @property
+    def oldest_kept(self) -> int:
+        """The epoch of the log's first record; -1 if the history does not reach back to it.
+
+        It stays what it is when others begin behind it. librdkafka relies on that: told of another
+        epoch at the log's start than before, it reads the log again from there.
+        """
+        return max((epoch for epoch, start in self.epochs if start <= self.start), default=-1)
 
 
 class Log:
@@ -198,8 +209,8 @@ class Log:
         Raises:
             UnknownTopicId: the topic was deleted.
         """
-        epochs, end = await self._state(partition, "epochs", "end")
-        return History(parse_epochs(epochs), int(end))
+        epochs, end, start = await self._state(partition, "epochs", "end", "start")
+        return History(parse_epochs(epochs), int(end), int(start))
 
     async def delete_records(self, partition: Partition, offset: int) -> int:
         """Delete the records below an offset; -1 is all there are. Returns the log start.

@@ -93,15 +93,14 @@ async def _partition(broker: Broker, topic: Topic, asked: Struct) -> Mapping[str
 
 
 async def _offset(broker: Broker, partition: Partition, asked: Struct) -> OffsetAndTimestamp:
-    bounds = await broker.log.bounds(partition)
-    broker.epochs.saw(partition, bounds.leader_epoch)
-    check_epoch(asked.current_leader_epoch, bounds.leader_epoch)
+    history = await broker.log.history(partition)
+    broker.epochs.saw(partition, history.leader_epoch)
+    check_epoch(asked.current_leader_epoch, history.leader_epoch)
     when: int = asked.timestamp
     if when == LATEST:
-        return OffsetAndTimestamp(bounds.end, -1, bounds.leader_epoch)
+        return OffsetAndTimestamp(history.end, -1, history.leader_epoch)
     if when in (EARLIEST, EARLIEST_LOCAL):
-        # The epoch of the first record: that in which the log was there, if it is empty.
-        return OffsetAndTimestamp(bounds.start, -1, bounds.leader_epoch)
+        return OffsetAndTimestamp(history.start, -1, history.oldest_kept)
     if when == MAX_TIMESTAMP:
         return await offset_of_latest(broker.store, partition) or _NOWHERE
     if when < 0:
