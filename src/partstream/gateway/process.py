@@ -13,6 +13,7 @@ from typing import Any
 
 from partstream.config.gateway import GatewayConfig
 from partstream.gateway.admin import Admin
+from partstream.gateway.heap import keep_memory
 from partstream.gateway.server import Gateway
 
 DRAINED = 0
@@ -47,6 +48,7 @@ def run(
         ConfigError, StoreUnavailable, StoreAuthenticationFailed, StoreTooOld, NewerLayout: it could
             not start.
     """
+    keep_memory()
     admin = Admin.of(config, number)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         loop = runner.get_loop()
