@@ -178,16 +178,18 @@ def keep(arguments: argparse.Namespace) -> None:
         config=config,
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with cluster:
-        keeper = Keeper(cluster, arguments)
-        SOCKET.unlink(missing_ok=True)
-        with Listener(keeper) as listener:
-            threading.Thread(target=listener.serve_forever, daemon=True).start()
-            try:
-                keeper.done.wait()
-            finally:
-                listener.shutdown()
-                SOCKET.unlink(missing_ok=True)
+    try:
+        with cluster:
+            keeper = Keeper(cluster, arguments)
+            SOCKET.unlink(missing_ok=True)
+            with Listener(keeper) as listener:
+                threading.Thread(target=listener.serve_forever, daemon=True).start()
+                try:
+                    keeper.done.wait()
+                finally:
+                    listener.shutdown()
+    finally:
+        SOCKET.unlink(missing_ok=True)  # last of all: who stops the cluster waits for it
 
 
 # TLS: an authority of our own, a certificate for the servers and one for clients.
@@ -300,7 +302,9 @@ def stop() -> None:
     """Stop the cluster, and wait until it is gone."""
     ask("stop")
     deadline = time.monotonic() + 30
-    while SOCKET.exists() and time.monotonic() < deadline:
+    while SOCKET.exists():
+        if time.monotonic() > deadline:
+            sys.exit("The cluster is asked to stop, and still does not after 30 s.")
         time.sleep(0.02)
     print("stopped")
 
