@@ -74,10 +74,15 @@ class _Machine:
     # Time.
 
     def mend(self, *, restarted: bool) -> None:
-        """Deadlines that mean nothing any more begin anew."""
+        """Deadlines that mean nothing any more begin anew.
+
+        Not those of ids that were given out: whose session is to come is not known, and every
+        rebalance waits for them. Who comes too late with one gets another.
+        """
         for name, due in self.group.deadlines.items():
             span = self._span(name)
-            if restarted or due > self.now + span + _SLACK_MS:
+            begins_anew = restarted and not name.startswith(PENDING)
+            if begins_anew or due > self.now + span + _SLACK_MS:
                 self.group.deadlines[name] = self.now + span
 
     def _span(self, name: str) -> int:

@@ -107,7 +107,9 @@ final class Member extends Thread implements ConsumerRebalanceListener {
     if (error == null) {
       commits++;
     } else {
-      events.add(List.of(error.getClass().getSimpleName(), rows(offsets.keySet())));
+      // The consumer of KIP-848 does not say of which offsets.
+      Collection<TopicPartition> which = offsets == null ? List.of() : offsets.keySet();
+      events.add(List.of(error.getClass().getSimpleName(), rows(which)));
     }
   }
 

@@ -341,6 +341,21 @@ def test_everybody_gets_a_whole_session_after_a_restart_and_after_the_clock_was_
     assert play.group.deadlines["s:a"] == play.now + SESSION_MS
 
 
+def test_an_id_that_nobody_came_back_with_holds_nobody_up_after_a_restart() -> None:
+    """Its session is not known: it must not be taken for the longest that there is."""
+    play = Play()
+    play.settle("a")
+    assert play.join("gone", id_required=True).error == MemberIdRequired.code
+    due = play.group.deadlines["p:gone"]
+    play.do(after_ms=SESSION_MS // 2, restarted=True)
+    assert play.group.deadlines["p:gone"] == due
+    play.join("a", protocols=BOTH)
+    assert play.is_in(Phase.PREPARING_REBALANCE)  # it may still come
+    play.do(after_ms=SESSION_MS // 2)
+    assert play.is_in(Phase.COMPLETING_REBALANCE)
+    assert play.join("gone", member_id="gone").error == UnknownMemberId.code
+
+
 def test_an_assignment_goes_with_a_static_member_also_within_one_step() -> None:
     play = Play()
     play.join("s1", instance_id="s")
