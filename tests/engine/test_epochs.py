@@ -96,10 +96,12 @@ async def test_the_history_of_epochs_stays_short(redis_url: str, namespace: str)
 
 @pytest.fixture
 def kept_server(target: Target, tmp_path: Path) -> Iterator[EmbeddedServer]:
-    """A server with an append-only file."""
+    """A server whose append-only file has all that it answered, however slow the disk is."""
     if target.binary is None:
         pytest.skip("needs a server binary on this machine")
-    with EmbeddedServer(tmp_path, binary=target.binary.path) as running:
+    with EmbeddedServer(
+        tmp_path, binary=target.binary.path, config={"appendfsync": "always"}
+    ) as running:
         yield running
 
 

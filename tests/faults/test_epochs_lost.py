@@ -21,7 +21,9 @@ def primary(target: Target, tmp_path: Path) -> Iterator[EmbeddedServer]:
     """A server that finds after a restart what it had."""
     if target.binary is None:
         pytest.skip("needs a server binary on this machine")
-    with EmbeddedServer(tmp_path, binary=target.binary.path) as running:
+    with EmbeddedServer(
+        tmp_path, binary=target.binary.path, config={"appendfsync": "always"}
+    ) as running:
         yield running
 
 

@@ -66,7 +66,7 @@ async def test_redis_is_gone_for_a_while(
     agents: dict[str, Agent], namespace: str, tmp_path: Path, how: str
 ) -> None:
     """It comes back with all that it had: its file is written before it answers."""
-    with EmbeddedServer(tmp_path / "data") as server:
+    with EmbeddedServer(tmp_path / "data", config={"appendfsync": "always"}) as server:
         async with served(2, server.url, namespace, tmp_path, **CONFIG) as gateways:
             traffic = await under_traffic(agents, gateways, namespace)
             if how == "frozen":

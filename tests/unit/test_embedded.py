@@ -328,7 +328,9 @@ def test_half_a_script_at_the_end_of_the_file_is_gone_for_good(
     """A crash in the middle of a script's writes; they must not come back one restart later."""
     if target.binary is None:
         pytest.skip("needs a server binary on this machine")
-    server = EmbeddedServer(tmp_path / "data", binary=target.binary.path)
+    server = EmbeddedServer(
+        tmp_path / "data", binary=target.binary.path, config={"appendfsync": "always"}
+    )
     with server:
         script = "redis.call('SET', 'half', '1') redis.call('SET', 'lost', '22222222')"
         server.command("EVAL", script, 0)
